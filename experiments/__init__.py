@@ -1,0 +1,1 @@
+"""One short script per table or figure; importing one has no effect."""

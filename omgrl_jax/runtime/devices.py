@@ -1,0 +1,106 @@
+"""Host devices for sweeps and a compilation cache, settled before JAX starts.
+
+On a CPU a sweep gains from splitting its members over several host devices
+(`sweep.py`). Their number is fixed when JAX starts its backend, so scripts call
+`configure_host_devices` first thing in `main`.
+"""
+
+import os
+import pathlib
+
+import jax
+
+COUNT_VARIABLE = "OMGRL_HOST_DEVICES"
+CACHE_VARIABLE = "OMGRL_COMPILATION_CACHE"
+
+
+class DevicesError(RuntimeError):
+    """The host devices can no longer be configured, or the request is invalid."""
+
+
+def available_cores() -> int:
+    """Returns the number of CPU cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def configure_host_devices(count: int | None = None) -> int:
+    """Splits the CPU into host devices and turns on the compilation cache.
+
+    Has no influence on accelerators, and does nothing to the devices when
+    `XLA_FLAGS` already sets `--xla_force_host_platform_device_count`: that is the
+    user's own word.
+
+    Args:
+      count: number of host devices; None takes the environment variable
+        `OMGRL_HOST_DEVICES`, or else one device for each core.
+
+    Returns:
+      The number of host devices asked for.
+
+    Raises:
+      DevicesError: if the count is not a positive number, or if JAX has started.
+    """
+    enable_compilation_cache()
+    forced = _forced_by_xla_flags()
+    if forced is not None:
+        return forced
+    if count is None:
+        count = _count_from_environment()
+    if count < 1:
+        raise DevicesError(f"The number of host devices must be positive, not {count}.")
+    try:
+        jax.config.update("jax_num_cpu_devices", count)
+    except RuntimeError as error:
+        raise DevicesError(
+            "Host devices must be configured before JAX is used: call "
+            "configure_host_devices first thing in main, before any array is made."
+        ) from error
+    return count
+
+
+def enable_compilation_cache() -> pathlib.Path | None:
+    """Keeps compiled programs in the user's cache folder between runs.
+
+    The folder is `$XDG_CACHE_HOME/omgrl_jax` (by default `~/.cache/omgrl_jax`). Set
+    `OMGRL_COMPILATION_CACHE` to another folder, or to an empty value to turn the
+    cache off; a folder chosen through JAX's own settings is left alone.
+
+    Returns:
+      The folder, or None where the cache stays off.
+    """
+    if jax.config.jax_compilation_cache_dir:
+        return pathlib.Path(jax.config.jax_compilation_cache_dir)
+    chosen = os.environ.get(CACHE_VARIABLE)
+    if chosen == "":
+        return None
+    base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    folder = pathlib.Path(chosen) if chosen else pathlib.Path(base) / "omgrl_jax"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        # A read-only home costs compile time, never the run.
+        return None
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    return folder
+
+
+def _count_from_environment() -> int:
+    text = os.environ.get(COUNT_VARIABLE)
+    if text is None:
+        return available_cores()
+    try:
+        return int(text)
+    except ValueError:
+        raise DevicesError(
+            f"{COUNT_VARIABLE} must be a whole number, not {text!r}."
+        ) from None
+
+
+def _forced_by_xla_flags() -> int | None:
+    for word in os.environ.get("XLA_FLAGS", "").split():
+        name, _, value = word.partition("=")
+        if name == "--xla_force_host_platform_device_count" and value.isdigit():
+            return int(value)
+    return None
