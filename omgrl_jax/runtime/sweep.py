@@ -94,14 +94,20 @@ def member_sharding(count: int) -> Sharding | None:
     """
     if choose() != "shard":
         return None
-    mesh = _mesh()
+    mesh = _mesh(count)
     spec = PartitionSpec(_AXIS) if count % mesh.size == 0 else PartitionSpec()
     return NamedSharding(mesh, spec)
 
 
-def data_sharding() -> Sharding | None:
-    """Returns where data shared by all members lives, or None for one place."""
-    return NamedSharding(_mesh(), PartitionSpec()) if choose() == "shard" else None
+def data_sharding(count: int) -> Sharding | None:
+    """Returns where data shared by `count` members lives, or None for one place.
+
+    Args:
+      count: number of members.
+    """
+    if choose() != "shard":
+        return None
+    return NamedSharding(_mesh(count), PartitionSpec())
 
 
 def _map(function: Callable[[Any, Any], Any], members: Any, data: Any) -> Any:
@@ -111,7 +117,7 @@ def _map(function: Callable[[Any, Any], Any], members: Any, data: Any) -> Any:
 def _shard(
     function: Callable[[Any, Any], Any], members: Any, data: Any, count: int
 ) -> Any:
-    mesh = _mesh()
+    mesh = _mesh(count)
     padded = -(-count // mesh.size) * mesh.size
     if padded != count:
         # The last device repeats members whose results are cut off again.
@@ -131,5 +137,6 @@ def _shard(
     return jax.tree.map(lambda leaf: leaf[:count], results)
 
 
-def _mesh() -> Mesh:
-    return Mesh(np.asarray(jax.local_devices()), (_AXIS,))
+def _mesh(count: int) -> Mesh:
+    # Fewer members than devices leave devices idle rather than repeat members.
+    return Mesh(np.asarray(jax.local_devices()[:count]), (_AXIS,))
