@@ -1,0 +1,1 @@
+"""Programs that write the dataset format from records or from virtual patients."""

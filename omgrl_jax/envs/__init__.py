@@ -1,0 +1,1 @@
+"""Environments with a known truth: virtual patients on intravenous heparin."""

@@ -1,0 +1,125 @@
+"""Whole stays of many virtual patients under any policy, in one compiled scan."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from omgrl_jax.envs import clinicians, heparin
+from omgrl_jax.envs.clinicians import Order, Practice
+from omgrl_jax.envs.heparin import PatientDistribution
+
+
+class Policy(NamedTuple):
+    """A way of dosing one patient.
+
+    Attributes:
+      reset: (key, observation) -> policy state.
+      act: (policy state, key, observation, patient) -> (policy state, Order).
+        `patient` is the simulator's state, there for oracles only; an honest
+        policy leaves it alone.
+    """
+
+    reset: Callable[[chex.PRNGKey, heparin.Observation], Any]
+    act: Callable[
+        [Any, chex.PRNGKey, heparin.Observation, heparin.PatientState],
+        tuple[Any, Order],
+    ]
+
+
+class Stays(NamedTuple):
+    """N stays of H hours.
+
+    Attributes:
+      observations: `Observation` of arrays [N, H + 1, ...], the last state kept.
+      panel_measured: [N, H + 1] bool, new laboratory panel (not the aPTT).
+      orders: `Order` of arrays [N, H].
+      truth: `Truth` of arrays [N, H], at the END of each hour.
+    """
+
+    observations: heparin.Observation
+    panel_measured: chex.Array
+    orders: Order
+    truth: heparin.Truth
+
+
+def clinician_policy(practice: Practice) -> Policy:
+    """Clinicians who dose by `practice`."""
+
+    def act(state, key, observation, patient):
+        del patient
+        return clinicians.clinician_dose(practice, state, key, observation)
+
+    return Policy(
+        reset=functools.partial(clinicians.clinician_reset, practice), act=act
+    )
+
+
+def simulate_policy(
+    config: PatientDistribution,
+    policy: Policy,
+    key: chex.PRNGKey,
+    n_patients: int,
+    hours: int,
+) -> Stays:
+    """Runs `policy` on new patients. Jit with all but `key` static.
+
+    Args:
+      config: the population.
+      policy: how each patient is dosed.
+      key: consumed. Patient i depends on the key and on i, not on `n_patients`.
+      n_patients: N.
+      hours: H.
+
+    Returns:
+      The stays. For the same key, patients and their noise are the same under
+      every policy, so that policies can be compared in pairs.
+    """
+
+    def start(patient_key):
+        reset_key, policy_key, run_key = jax.random.split(patient_key, 3)
+        patient, observation = heparin.reset(config, reset_key)
+        return patient, observation, policy.reset(policy_key, observation), run_key
+
+    def hour(patient, observation, policy_state, run_key):
+        run_key, step_key, policy_key = jax.random.split(run_key, 3)
+        policy_state, order = policy.act(policy_state, policy_key, observation, patient)
+        patient, observation, truth = heparin.step(
+            config, patient, step_key, order.infusion, order.bolus
+        )
+        return (patient, observation, policy_state, run_key), order, truth
+
+    def scanned(carry, _):
+        carry, order, truth = jax.vmap(hour)(*carry)
+        return carry, (carry[1], carry[0].panel_measured, order, truth)
+
+    first = jax.vmap(start)(jax.random.split(key, n_patients))
+    _, (observations, panels, orders, truth) = jax.lax.scan(
+        scanned, first, None, length=hours
+    )
+
+    def with_first(head, tail):
+        return jnp.swapaxes(jnp.concatenate([head[None], tail]), 0, 1)
+
+    swap = functools.partial(jax.tree.map, lambda x: jnp.swapaxes(x, 0, 1))
+    return Stays(
+        observations=jax.tree.map(with_first, first[1], observations),
+        panel_measured=with_first(first[0].panel_measured, panels),
+        orders=swap(orders),
+        truth=swap(truth),
+    )
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 3, 4))
+def simulate(
+    config: PatientDistribution,
+    practice: Practice,
+    key: chex.PRNGKey,
+    n_patients: int,
+    hours: int,
+) -> Stays:
+    """`simulate_policy` for clinicians; compiled once for each configuration."""
+    return simulate_policy(config, clinician_policy(practice), key, n_patients, hours)
