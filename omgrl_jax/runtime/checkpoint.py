@@ -6,6 +6,7 @@ checkpoint or none; what is left half-written is ignored and removed.
 """
 
 import json
+import logging
 import pathlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -14,7 +15,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
-from absl import logging as absl_logging
 
 from omgrl_jax.runtime import storage
 
@@ -173,8 +173,7 @@ class Checkpoints:
 
 
 def _manager(directory: pathlib.Path, keep: int) -> ocp.CheckpointManager:
-    # One line for each of a dozen inner steps would drown the progress bar.
-    absl_logging.get_absl_logger().setLevel(absl_logging.converter.STANDARD_WARNING)
+    logging.getLogger("absl").addFilter(_no_orbax_chatter)
     return ocp.CheckpointManager(
         directory,
         # Named here so that the shapes of the history can be read before its arrays.
@@ -190,6 +189,11 @@ def _manager(directory: pathlib.Path, keep: int) -> ocp.CheckpointManager:
             cleanup_tmp_directories=True,
         ),
     )
+
+
+def _no_orbax_chatter(record: logging.LogRecord) -> bool:
+    # A line for each of a dozen inner steps would drown the progress bar.
+    return record.levelno >= logging.WARNING or "orbax" not in record.pathname
 
 
 def _is_key(leaf: Any) -> bool:

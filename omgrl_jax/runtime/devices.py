@@ -70,8 +70,9 @@ def enable_compilation_cache() -> pathlib.Path | None:
     Returns:
       The folder, or None where the cache stays off.
     """
-    if jax.config.jax_compilation_cache_dir:
-        return pathlib.Path(jax.config.jax_compilation_cache_dir)
+    present = jax.config.jax_compilation_cache_dir  # pyright: ignore
+    if present:
+        return pathlib.Path(present)
     chosen = os.environ.get(CACHE_VARIABLE)
     if chosen == "":
         return None
