@@ -47,15 +47,15 @@ class Practice:
     boluses: tuple[float, ...] = (30.0, 0.0, 0.0, 0.0, 0.0)
     changes: tuple[float, ...] = (4.0, 2.0, 0.0, -2.0, -3.0)
     holds: tuple[int, ...] = (0, 0, 0, 0, 1)
-    initial_rate: float = 16.0
+    initial_rate: float = 17.0
     initial_rate_cv: float = 0.20
     initial_bolus: float = 60.0
     initial_bolus_share: float = 0.4
     bolus_share: float = 0.3
-    gain: float = 1.0
+    gain: float = 1.1
     gain_cv: float = 0.40
     weight_cv: float = 0.05
-    promptness: float = 0.75
+    promptness: float = 0.80
     adherence: float = 0.90
     rounding: float = 50.0
     largest_rate: float = 45.0
@@ -89,6 +89,7 @@ def raschke() -> Practice:
         initial_bolus=80.0,
         initial_bolus_share=1.0,
         bolus_share=1.0,
+        gain=1.0,
         gain_cv=0.0,
         weight_cv=0.0,
         promptness=1.0,
