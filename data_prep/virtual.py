@@ -25,35 +25,30 @@ STATES = ("paper", "full", "history")
 CHUNK = 1000  # stays simulated at once: bounds memory, compiles a single shape
 
 
+def _flag(default: Any, text: str) -> Any:
+    """A configuration field that is also a flag; default and help stand once."""
+    return dataclasses.field(default=default, metadata={"help": text})
+
+
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """What to simulate.
+    """What to simulate; every field is a flag of the same name."""
 
-    Attributes:
-      stays: number of stays, one patient each.
-      seed: of everything drawn.
-      min_hours: shortest stay, h.
-      max_hours: longest stay, h; longer ones are cut there.
-      median_hours: median length before cutting, h.
-      bins: number of dose bins.
-      zero_share: share of zero doses from which zero is a bin of its own.
-      validation: share of patients.
-      test: share of patients.
-      state: default state of the dataset.
-      shifted: whether to draw older, heavier patients with renal impairment.
-    """
-
-    stays: int = 1500
-    seed: int = 0
-    min_hours: int = 7
-    max_hours: int = 72
-    median_hours: float = 36.0
-    bins: int = 6
-    zero_share: float = 0.05
-    validation: float = 0.1
-    test: float = 0.2
-    state: str = "history"
-    shifted: bool = False
+    stays: int = _flag(1500, "Number of stays, one patient each.")
+    seed: int = _flag(0, "Seed of everything that is drawn.")
+    min_hours: int = _flag(7, "Shortest stay in hours.")
+    max_hours: int = _flag(72, "Longest stay in hours; longer ones are cut there.")
+    median_hours: float = _flag(36.0, "Median length of a stay before cutting.")
+    bins: int = _flag(6, "Number of dose bins.")
+    zero_share: float = _flag(
+        0.05, "Share of zero doses from which zero is a bin of its own."
+    )
+    validation: float = _flag(0.1, "Share of patients for validation.")
+    test: float = _flag(0.2, "Share of patients for testing.")
+    state: str = _flag("history", f"Default state: {', '.join(STATES)}.")
+    shifted: bool = _flag(
+        False, "Draw older, heavier patients with renal impairment instead."
+    )
 
     def __post_init__(self):
         """Raises ValueError naming the flag that cannot be fulfilled."""
@@ -127,29 +122,32 @@ def to_trajectories(
     rows = hours[None] <= lengths[:, None]
     steps = hours[None, :-1] < lengths[:, None]
 
-    seen = all_stays.observations
+    seen = {
+        name: np.asarray(values)[rows]
+        for name, values in all_stays.observations._asdict().items()
+    }
     amounts = np.asarray(all_stays.orders.total)[steps]
     in_training = np.repeat(split == 0, lengths)
     bins = bins_lib.fit_bins(amounts[in_training], config.bins, config.zero_share)
     trajectories = dataset.Trajectories(
-        observations=seen.features[rows],
+        observations=seen["features"],
         actions=bins_lib.assign(bins, amounts),
         lengths=lengths,
         patients=np.arange(config.stays, dtype=np.int32),
         split=split,
         terminals=np.zeros(config.stays, bool),
         amounts=amounts,
-        channel_values=seen.channel_value[rows],
-        channel_measured=seen.channel_measured[rows],
-        channel_ages=seen.channel_age[rows],
-        channel_censored=seen.channel_censored[rows],
+        channel_values=seen["channel_value"],
+        channel_measured=seen["channel_measured"],
+        channel_ages=seen["channel_age"],
+        channel_censored=seen["channel_censored"],
     )
     from_panel = np.isin(heparin.FEATURE_NAMES, heparin.PANEL_NAMES)
-    fresh = ~from_panel | all_stays.panel_measured[rows][:, None]
+    fresh = ~from_panel | np.asarray(all_stays.panel_measured)[rows][:, None]
     return (
         trajectories,
         bins,
-        np.concatenate([fresh, seen.channel_measured[rows]], axis=1),
+        np.concatenate([fresh, seen["channel_measured"]], axis=1),
     )
 
 
@@ -160,7 +158,7 @@ def to_schema(
     practice: clinicians.Practice,
 ) -> dataset.Schema:
     """The schema, with the simulator's whole configuration in it."""
-    tracked, states = dataset.heparin_states(heparin.FEATURE_NAMES)
+    tracked, states = dataset.heparin_states(heparin.FEATURE_NAMES, delay=1)
     simulator: dict[str, Any] = {
         "population": population.to_dict(distribution),
         "practice": dataclasses.asdict(practice),
@@ -207,13 +205,17 @@ def write(config: Config, out: str | pathlib.Path) -> dataset.Schema:
     dataset.save(out, schema, trajectories)
     flow = f"rule,removed,remaining\nvirtual patients simulated,0,{config.stays}\n"
     storage.atomic_write(out / "cohort_flow.csv", flow)
-    # "before": hours without a new value; values are held, so nothing is missing after.
-    lines = [
-        f"{name},{1 - share:.4f},0.0000"
-        for name, share in zip(
-            (*heparin.FEATURE_NAMES, "aptt"), fresh.mean(axis=0), strict=True
-        )
-    ]
+    # "before": hours without a new value; "after": still missing once values are held.
+    held = np.concatenate(
+        [trajectories.observations, np.asarray(trajectories.channel_values)], axis=1
+    )
+    shares = zip(
+        (*heparin.FEATURE_NAMES, "aptt"),
+        1.0 - fresh.mean(axis=0),
+        np.isnan(held).mean(axis=0),
+        strict=True,
+    )
+    lines = [f"{name},{before:.4f},{after:.4f}" for name, before, after in shares]
     storage.atomic_write(
         out / "missingness.csv", "\n".join(["variable,before,after", *lines, ""])
     )
@@ -224,19 +226,6 @@ def define_flags() -> None:
     """One flag for each field of `Config`, and --out."""
     flags.DEFINE_string("out", None, "Directory to write the dataset into.")
     flags.mark_flag_as_required("out")
-    helps = {
-        "stays": "Number of stays, one patient each.",
-        "seed": "Seed of everything drawn.",
-        "min_hours": "Shortest stay in hours.",
-        "max_hours": "Longest stay in hours.",
-        "median_hours": "Median length of a stay in hours before cutting.",
-        "bins": "Number of dose bins.",
-        "zero_share": "Share of zero doses from which zero is a bin of its own.",
-        "validation": "Share of patients for validation.",
-        "test": "Share of patients for testing.",
-        "state": "Default state: paper, full or history.",
-        "shifted": "Draw older, heavier patients with renal impairment.",
-    }
     define = {
         bool: flags.DEFINE_bool,
         int: flags.DEFINE_integer,
@@ -244,14 +233,17 @@ def define_flags() -> None:
         str: flags.DEFINE_string,
     }
     for field in dataclasses.fields(Config):
-        define[type(field.default)](field.name, field.default, helps[field.name])
+        define[type(field.default)](field.name, field.default, field.metadata["help"])
 
 
 def main(argv: list[str]) -> None:
     """Writes the dataset named by the flags."""
     del argv
     names = [field.name for field in dataclasses.fields(Config)]
-    config = Config(**{name: getattr(FLAGS, name) for name in names})
+    try:
+        config = Config(**{name: getattr(FLAGS, name) for name in names})
+    except ValueError as error:
+        raise SystemExit(str(error)) from error
     schema = write(config, FLAGS.out)
     logging.info(
         "%d stays in %s; dose bins (U/h): %s",

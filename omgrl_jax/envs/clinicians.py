@@ -9,12 +9,12 @@ sometimes react an hour late and sometimes not at all.
 import dataclasses
 from typing import NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from omgrl_jax.envs import heparin, population
+from omgrl_jax.envs import heparin, patients
+from omgrl_jax.types import Array, Key
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,11 +106,11 @@ class Order(NamedTuple):
       bolus: given at once at its start, U.
     """
 
-    infusion: chex.Array
-    bolus: chex.Array
+    infusion: Array
+    bolus: Array
 
     @property
-    def total(self) -> chex.Array:
+    def total(self) -> Array:
         """Units given in the hour: what a data set records as the dose."""
         return self.infusion + self.bolus
 
@@ -129,36 +129,36 @@ class ClinicianState(NamedTuple):
       waiting: a report has not been acted upon yet, bool.
     """
 
-    weight: chex.Array
-    gain: chex.Array
-    gives_boluses: chex.Array
-    rate: chex.Array
-    bolus: chex.Array
-    hold: chex.Array
-    started: chex.Array
-    waiting: chex.Array
+    weight: Array
+    gain: Array
+    gives_boluses: Array
+    rate: Array
+    bolus: Array
+    hold: Array
+    started: Array
+    waiting: Array
 
 
-def _rounded(practice: Practice, amount: chex.Array) -> jax.Array:
+def _rounded(practice: Practice, amount: Array) -> Array:
     return practice.rounding * jnp.round(amount / practice.rounding)
 
 
 def clinician_reset(
-    practice: Practice, key: chex.PRNGKey, observation: heparin.Observation
+    practice: Practice, key: Key, observation: heparin.Observation
 ) -> ClinicianState:
     """A new clinician for the patient seen in `observation`; consumes the key."""
     noise = jax.random.normal(key, (5,))
     uniform = jax.scipy.stats.norm.cdf(noise[:2])
     weight = observation.features[heparin.FEATURE_NAMES.index("weight")]
-    weight = weight * jnp.exp(population.log_sd(practice.weight_cv) * noise[2])
+    weight = weight * jnp.exp(patients.log_sd(practice.weight_cv) * noise[2])
     rate = practice.initial_rate * jnp.exp(
-        population.log_sd(practice.initial_rate_cv) * noise[3]
+        patients.log_sd(practice.initial_rate_cv) * noise[3]
     )
     opens_with_bolus = uniform[0] < practice.initial_bolus_share
     bolus = jnp.where(opens_with_bolus, practice.initial_bolus * weight, 0.0)
     return ClinicianState(
         weight=weight,
-        gain=practice.gain * jnp.exp(population.log_sd(practice.gain_cv) * noise[4]),
+        gain=practice.gain * jnp.exp(patients.log_sd(practice.gain_cv) * noise[4]),
         gives_boluses=uniform[1] < practice.bolus_share,
         rate=_rounded(practice, rate * weight),
         bolus=_rounded(practice, bolus),
@@ -171,7 +171,7 @@ def clinician_reset(
 def clinician_dose(
     practice: Practice,
     state: ClinicianState,
-    key: chex.PRNGKey,
+    key: Key,
     observation: heparin.Observation,
 ) -> tuple[ClinicianState, Order]:
     """The order for the coming hour, from what is known at its start.

@@ -11,9 +11,9 @@ the response, the unit in which laboratories report heparin activity.
 
 from typing import NamedTuple
 
-import chex
-import jax
 import jax.numpy as jnp
+
+from omgrl_jax.types import Array
 
 UNITS_PER_LITRE = 1000.0  # U/L in one IU/mL
 SUBSTEPS = 4  # Runge-Kutta steps an hour; see tests for the error this leaves
@@ -31,12 +31,12 @@ class Kinetics(NamedTuple):
       slope: growth of log-aPTT with concentration, mL/IU.
     """
 
-    volume: chex.Array
-    capacity: chex.Array
-    half_saturation: chex.Array
-    linear_rate: chex.Array
-    baseline: chex.Array
-    slope: chex.Array
+    volume: Array
+    capacity: Array
+    half_saturation: Array
+    linear_rate: Array
+    baseline: Array
+    slope: Array
 
 
 class HourOfKinetics(NamedTuple):
@@ -47,16 +47,16 @@ class HourOfKinetics(NamedTuple):
       eliminated: amount eliminated during the hour, U.
     """
 
-    concentration: chex.Array
-    eliminated: chex.Array
+    concentration: Array
+    eliminated: Array
 
 
-def aptt(kinetics: Kinetics, concentration: chex.Array) -> jax.Array:
+def aptt(kinetics: Kinetics, concentration: Array) -> Array:
     """True aPTT in seconds at `concentration` in U/L."""
     return kinetics.baseline * jnp.exp(kinetics.slope * concentration / UNITS_PER_LITRE)
 
 
-def elimination(kinetics: Kinetics, concentration: chex.Array) -> jax.Array:
+def elimination(kinetics: Kinetics, concentration: Array) -> Array:
     """Fall of concentration by elimination, U/L/h, at `concentration` in U/L."""
     saturable = (
         kinetics.capacity / kinetics.volume / (kinetics.half_saturation + concentration)
@@ -66,9 +66,9 @@ def elimination(kinetics: Kinetics, concentration: chex.Array) -> jax.Array:
 
 def one_hour(
     kinetics: Kinetics,
-    concentration: chex.Array,
-    infusion: chex.Array,
-    bolus: chex.Numeric = 0.0,
+    concentration: Array,
+    infusion: Array | float,
+    bolus: Array | float = 0.0,
 ) -> HourOfKinetics:
     """Integrates one hour with the classical fourth-order Runge-Kutta method.
 

@@ -9,50 +9,9 @@ to 64 %, residual error of a measured aPTT 17-30 %.
 """
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import Any
 
-import chex
-import jax
-import jax.numpy as jnp
-import numpy as np
-
-from omgrl_jax.envs import kinetics
-
-
-class Sign(NamedTuple):
-    """One vital sign or laboratory value as a slowly drifting process.
-
-    Attributes:
-      name: feature name, or "dbp_ratio" for diastolic over systolic pressure.
-      median: over patients, in the feature's unit.
-      between: standard deviation of the patients' own set points.
-      within: stationary standard deviation around the set point.
-      persistence: hourly autocorrelation of the deviation.
-      log: whether both deviations live on the natural-log scale.
-    """
-
-    name: str
-    median: float
-    between: float
-    within: float
-    persistence: float
-    log: bool
-
-
-SIGNS = (
-    Sign("gcs", 13.5, 2.5, 0.8, 0.90, False),
-    Sign("sbp", 120.0, 14.0, 10.0, 0.80, False),
-    Sign("dbp_ratio", 0.52, 0.10, 0.07, 0.80, True),
-    Sign("rr", 19.0, 3.0, 2.5, 0.70, False),
-    Sign("temperature", 37.0, 0.35, 0.35, 0.90, False),
-    Sign("hemoglobin", 10.2, 1.5, 0.4, 0.98, False),
-    Sign("wbc", 10.5, 0.40, 0.15, 0.98, True),
-    Sign("platelets", 210.0, 0.45, 0.10, 0.98, True),
-    Sign("pt", 14.0, 0.12, 0.04, 0.98, True),
-    Sign("paco2", 40.0, 6.0, 2.5, 0.95, False),
-    Sign("creatinine", 1.1, 0.50, 0.12, 0.98, True),
-    Sign("bilirubin", 0.7, 0.70, 0.12, 0.98, True),
-)
+from omgrl_jax.envs import signs as signs_lib
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +66,7 @@ class PatientDistribution:
     weight_men: float = 86.0
     weight_women: float = 73.0
     weight_cv: float = 0.21
-    signs: tuple[Sign, ...] = SIGNS
+    signs: tuple[signs_lib.Sign, ...] = signs_lib.SIGNS
     reference_age: float = 65.0
     reference_weight: float = 80.0
     volume_per_kg: float = 0.05
@@ -141,10 +100,10 @@ class PatientDistribution:
 
     def __post_init__(self):
         """Raises ValueError where the configuration cannot be simulated."""
-        if tuple(s.name for s in self.signs) != tuple(s.name for s in SIGNS):
+        if tuple(s.name for s in self.signs) != signs_lib.NAMES:
             raise ValueError(
                 "PatientDistribution.signs must name, in this order: "
-                + ", ".join(s.name for s in SIGNS)
+                + ", ".join(signs_lib.NAMES)
             )
         for name in ("draw_hours_inside", "draw_hours_outside", "panel_hours"):
             low, high = getattr(self, name)
@@ -197,132 +156,9 @@ def from_dict(fields: dict[str, Any]) -> PatientDistribution:
     known = {field.name for field in dataclasses.fields(PatientDistribution)}
     if unknown := sorted(set(fields) - known):
         raise ValueError(f"PatientDistribution has no field {', '.join(unknown)}.")
-    plain = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+    plain: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()
+    }
     if "signs" in plain:
-        plain["signs"] = tuple(Sign(**s) for s in fields["signs"])
+        plain["signs"] = tuple(signs_lib.Sign(**s) for s in fields["signs"])
     return PatientDistribution(**plain)
-
-
-class Patient(NamedTuple):
-    """What never changes during a stay. Scalars unless said otherwise.
-
-    Attributes:
-      age: years.
-      gender: 1 for female, else 0.
-      weight: kg.
-      volume: L.
-      log_clearance: log of clearance over that of the reference patient, before
-        creatinine, bilirubin and drift.
-      log_slope: log of the response slope (mL/IU), before leukocytes.
-      log_baseline: log of the aPTT without heparin (s), before bilirubin.
-      set_points: [S] where each sign returns to; logs where `Sign.log`.
-    """
-
-    age: chex.Array
-    gender: chex.Array
-    weight: chex.Array
-    volume: chex.Array
-    log_clearance: chex.Array
-    log_slope: chex.Array
-    log_baseline: chex.Array
-    set_points: chex.Array
-
-
-def log_sd(cv: float) -> float:
-    """Standard deviation of log x for a log-normal x with this variation."""
-    return float(np.sqrt(np.log1p(cv**2)))
-
-
-def sign_column(config: PatientDistribution, field: str) -> np.ndarray:
-    """One field of every sign, [S] float32."""
-    return np.asarray([getattr(s, field) for s in config.signs], np.float32)
-
-
-def sign_index(name: str) -> int:
-    """Position of a sign in the vectors of length S."""
-    return next(i for i, s in enumerate(SIGNS) if s.name == name)
-
-
-def reference_signs() -> np.ndarray:
-    """Medians of the REFERENCE population, [S], logs where `Sign.log`.
-
-    Taken from `SIGNS` and not from a configuration: a shifted population differs
-    from the reference patient, it does not redefine that patient.
-    """
-    return np.asarray([np.log(s.median) if s.log else s.median for s in SIGNS], "f4")
-
-
-def sample_patient(config: PatientDistribution, key: chex.PRNGKey) -> Patient:
-    """Draws one patient; the key is consumed."""
-    count = len(config.signs)
-    noise = jax.random.normal(key, (7 + count,))
-    age = config.age_mean + config.age_sd * noise[0]
-    age = jnp.clip(age, *config.age_range)
-    female = jax.scipy.stats.norm.cdf(noise[1]) < config.female_share
-    weight = jnp.where(female, config.weight_women, config.weight_men)
-    weight = jnp.clip(weight * jnp.exp(config.weight_cv * noise[2]), 35.0, 220.0)
-
-    rho = config.clearance_volume_correlation
-    mixed = rho * noise[3] + (1.0 - rho**2) ** 0.5 * noise[4]
-    years = age - config.reference_age
-    log_weight = jnp.log(weight / config.reference_weight)
-    medians = sign_column(config, "median")
-    is_log = sign_column(config, "log").astype(bool)
-    centres = np.where(is_log, np.log(medians), medians)
-    return Patient(
-        age=age,
-        gender=female.astype(jnp.float32),
-        weight=weight,
-        volume=config.volume_per_kg
-        * weight
-        * jnp.exp(log_sd(config.volume_cv) * noise[3]),
-        log_clearance=config.clearance_weight_power * log_weight
-        + config.clearance_age * years
-        + log_sd(config.clearance_cv) * mixed,
-        log_slope=jnp.log(config.response_slope)
-        + config.slope_age * years
-        + log_sd(config.slope_cv) * noise[5],
-        log_baseline=jnp.log(config.baseline_aptt)
-        + log_sd(config.baseline_cv) * noise[6],
-        set_points=centres + sign_column(config, "between") * noise[7:],
-    )
-
-
-def kinetics_of(
-    config: PatientDistribution,
-    patient: Patient,
-    signs: chex.Array,
-    drift: chex.Array,
-) -> kinetics.Kinetics:
-    """Kinetics of a patient in the present condition.
-
-    Args:
-      config: the population.
-      patient: the constants of the stay.
-      signs: [S] present signs, logs where `Sign.log`.
-      drift: present deviation of log clearance, scalar.
-
-    Returns:
-      Kinetics. Both elimination paths scale with clearance; dividing by volume
-      turns them into rates, so a large volume means a long half-life.
-    """
-    excess = signs - reference_signs()
-    log_clearance = (
-        patient.log_clearance
-        + drift
-        + config.clearance_creatinine * excess[sign_index("creatinine")]
-        + config.clearance_bilirubin * excess[sign_index("bilirubin")]
-    )
-    reference_volume = config.volume_per_kg * config.reference_weight
-    clearance = jnp.exp(log_clearance) * reference_volume  # L, times a rate: L/h
-    return kinetics.Kinetics(
-        volume=patient.volume,
-        capacity=config.saturable_rate * clearance,
-        half_saturation=jnp.asarray(config.half_saturation),
-        linear_rate=config.linear_rate * clearance / patient.volume,
-        baseline=jnp.exp(
-            patient.log_baseline
-            + config.baseline_bilirubin * excess[sign_index("bilirubin")]
-        ),
-        slope=jnp.exp(patient.log_slope + config.slope_wbc * excess[sign_index("wbc")]),
-    )

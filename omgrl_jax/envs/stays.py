@@ -4,13 +4,13 @@ import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 
 from omgrl_jax.envs import clinicians, heparin
 from omgrl_jax.envs.clinicians import Order, Practice
 from omgrl_jax.envs.heparin import PatientDistribution
+from omgrl_jax.types import Array, Key
 
 
 class Policy(NamedTuple):
@@ -23,9 +23,9 @@ class Policy(NamedTuple):
         policy leaves it alone.
     """
 
-    reset: Callable[[chex.PRNGKey, heparin.Observation], Any]
+    reset: Callable[[Key, heparin.Observation], Any]
     act: Callable[
-        [Any, chex.PRNGKey, heparin.Observation, heparin.PatientState],
+        [Any, Key, heparin.Observation, heparin.PatientState],
         tuple[Any, Order],
     ]
 
@@ -41,7 +41,7 @@ class Stays(NamedTuple):
     """
 
     observations: heparin.Observation
-    panel_measured: chex.Array
+    panel_measured: Array
     orders: Order
     truth: heparin.Truth
 
@@ -61,7 +61,7 @@ def clinician_policy(practice: Practice) -> Policy:
 def simulate_policy(
     config: PatientDistribution,
     policy: Policy,
-    key: chex.PRNGKey,
+    key: Key,
     n_patients: int,
     hours: int,
 ) -> Stays:
@@ -117,7 +117,7 @@ def simulate_policy(
 def simulate(
     config: PatientDistribution,
     practice: Practice,
-    key: chex.PRNGKey,
+    key: Key,
     n_patients: int,
     hours: int,
 ) -> Stays:
