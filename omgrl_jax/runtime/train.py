@@ -209,14 +209,15 @@ def _start(
             return algorithm.init(key, shared)
         return sweep.sweep(algorithm.init, key, shared)
 
+    compiled = jax.jit(init)
     if checkpoints is not None:
-        template = (jax.eval_shape(init, init_key, data), run_key)
+        template = (compiled.eval_shape(init_key, data), run_key)
         saved = checkpoints.restore(template)
         if saved is not None:
             state, saved_key = saved.state
             _check_same_key(saved_key, run_key, checkpoints)
             return saved.step, state, History(**saved.history)
-    return 0, jax.jit(init)(init_key, data), History({}, {}, np.zeros(0, np.int32))
+    return 0, compiled(init_key, data), History({}, {}, np.zeros(0, np.int32))
 
 
 def _check_same_key(
