@@ -1,0 +1,295 @@
+"""Puts the steps together: selections, cohort, grid, imputation, doses, dataset."""
+
+import dataclasses
+from collections import Counter
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import tqdm
+
+from data_prep import bins as bins_lib
+from data_prep import cohort as cohort_lib
+from data_prep import grid as grid_lib
+from data_prep import heparin_doses, hold, impute, items, measurements, selections
+from data_prep import tables as tables_lib
+from data_prep.measurements import Measurements, Repairs
+from data_prep.sources import Source
+from omgrl_jax.data import dataset
+
+STATES = ("paper", "full", "history")
+INTUBATED = ("charted", "normal", "missing")
+ARTERIAL_CO2 = {"pressure": "paco2", "total": "total_co2"}
+
+_STAGES = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What to extract; `mimic3` explains each field as a flag.
+
+    Attributes:
+      state: default state, one of `STATES`.
+      min_age: youngest patients, years.
+      min_hours: shortest stay kept, hours from the first dose.
+      max_hours: longer stays are cut there.
+      tail_hours: hours kept after the last infusion; negative keeps all.
+      require_aptt: whether stays without any aPTT are left out.
+      boluses: whether MetaVision's boluses count in the hour's dose.
+      intubated: coma score of intubated patients, one of `INTUBATED`.
+      arterial_co2: one of `ARTERIAL_CO2`.
+      indicators: whether to add features for imputation and intubation.
+      bins: number of dose bins.
+      validation: share of patients.
+      test: share of patients.
+      seed: of split, patient numbers and donors.
+      donors: most donor rows of the imputation.
+      suppress_small_counts: whether counts of 1 to 10 are hidden in tables.
+    """
+
+    state: str = "history"
+    min_age: int = 18
+    min_hours: int = 7
+    max_hours: int = 72
+    tail_hours: float = -1.0
+    require_aptt: bool = True
+    boluses: bool = True
+    intubated: str = "charted"
+    arterial_co2: str = "pressure"
+    indicators: bool = False
+    bins: int = 6
+    validation: float = 0.1
+    test: float = 0.2
+    seed: int = 0
+    donors: int = 5000
+    suppress_small_counts: bool = True
+
+    def __post_init__(self):
+        """Raises ValueError naming the flag that cannot be fulfilled."""
+        if not 1 <= self.min_hours <= self.max_hours:
+            raise ValueError("--min_hours: needs 1 <= min_hours <= max_hours")
+        if min(self.validation, self.test) < 0 or self.validation + self.test >= 1:
+            raise ValueError("--validation, --test: shares must leave training stays")
+        if self.donors < impute.NEIGHBOURS:
+            raise ValueError(f"--donors: at least {impute.NEIGHBOURS}")
+        for name, allowed in (
+            ("state", STATES),
+            ("intubated", INTUBATED),
+            ("arterial_co2", ARTERIAL_CO2),
+        ):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"--{name}: use one of {', '.join(allowed)}")
+
+
+class Built(NamedTuple):
+    """A dataset and the small tables beside it (name -> CSV text)."""
+
+    schema: dataset.Schema
+    trajectories: dataset.Trajectories
+    tables: dict[str, str]
+
+
+def build(source: Source, config: Config) -> Built:
+    """Extracts the cohort.
+
+    The state of row t knows what was charted at or before hour t; the action of row t
+    is the dose of the hour that follows. What is fitted (weights, imputation, dose
+    bins) is fitted on training patients.
+
+    Args:
+      source: the engine that holds MIMIC-III.
+      config: what to extract.
+
+    Returns:
+      The dataset and its tables.
+
+    Raises:
+      SourceError: if a table cannot be read.
+      ValueError: if no usable cohort is left.
+    """
+    repairs: Repairs = Counter()
+    with tqdm.tqdm(total=_STAGES, unit="stage", disable=None) as bar:
+
+        def stage(name: str) -> None:
+            bar.set_description(name)
+            bar.update()
+
+        stage("heparin")
+        metavision = selections.heparin_metavision(source)
+        doses = _doses(source, metavision, config, repairs)
+        stage("cohort")
+        cohort, flow = _cohort(source, doses, config)
+        cohort["metavision"] = cohort["icustay_id"].isin(metavision["icustay_id"])
+        stage("CHARTEVENTS")
+        charted = _collect(source, "chartevents", cohort, repairs, bar)
+        stage("LABEVENTS")
+        drawn = _collect(source, "labevents", cohort, repairs, bar)
+        gas = ARTERIAL_CO2[config.arterial_co2]
+        drawn = measurements.match_specimen(drawn, gas, repairs)
+        found = measurements.concatenate([charted, drawn])
+        cohort, split, found, flow = _settle(cohort, found, flow, config)
+        stage("sample and hold")
+        found = measurements.merge_duplicates(found, repairs)
+        weight = hold.weight_at_start(
+            found, cohort_lib.metavision_weights(metavision, cohort), repairs
+        )
+        grid = grid_lib.make(cohort, found, weight, gas, config.intubated, repairs)
+        stage("imputation")
+        filled = grid_lib.fill(
+            grid, cohort, split == 0, donors=config.donors, seed=config.seed
+        )
+        stage("doses")
+        amounts = cohort_lib.dose_matrix(cohort, doses)
+        stage("dataset")
+        schema, trajectories = _dataset(cohort, split, grid, filled, amounts, config)
+    suppress = config.suppress_small_counts
+    known = ~np.isnan(grid.values)
+    return Built(
+        schema,
+        trajectories,
+        {
+            "cohort_flow": tables_lib.cohort_flow(flow, suppress),
+            "repairs": tables_lib.repairs(repairs, suppress),
+            "missingness": tables_lib.missingness(
+                [*(feature.name for feature in grid.features), "aptt"],
+                np.column_stack([grid.fresh, grid.aptt.fresh]),
+                np.column_stack([known, ~np.isnan(grid.aptt.value)]),
+                np.ones((known.shape[0], known.shape[1] + 1), bool),
+            ),
+            "table1": tables_lib.baseline(cohort, weight, suppress),
+        },
+    )
+
+
+def _doses(
+    source: Source, metavision: pd.DataFrame, config: Config, repairs: Repairs
+) -> heparin_doses.Doses:
+    doses = heparin_doses.combine(
+        heparin_doses.metavision(metavision, repairs),
+        heparin_doses.carevue(selections.heparin_carevue(source), repairs),
+    )
+    doses = heparin_doses.attach_pushes(doses, repairs)
+    return doses if config.boluses else doses._replace(pushes=doses.pushes.iloc[:0])
+
+
+def _cohort(
+    source: Source, doses: heparin_doses.Doses, config: Config
+) -> tuple[pd.DataFrame, list[cohort_lib.Flow]]:
+    rules = cohort_lib.Rules(
+        config.min_age,
+        config.min_hours,
+        config.max_hours,
+        config.tail_hours if config.tail_hours >= 0 else None,
+    )
+    cohort, flow = cohort_lib.select(selections.stays(source), doses, rules)
+    if cohort.empty:
+        raise ValueError(_nobody(flow))
+    return cohort, flow
+
+
+def _collect(
+    source: Source,
+    table: str,
+    cohort: pd.DataFrame,
+    repairs: Repairs,
+    bar: tqdm.tqdm,
+) -> Measurements:
+    """Streams one table; only the cleaned numbers are kept."""
+    reach = max(
+        v.hold_hours for v in items.VARIABLES.values() if np.isfinite(v.hold_hours)
+    )
+    start = cohort["start"].to_numpy(np.int64)
+    parts, rows = [], 0
+    for batch in selections.measurements(
+        source, table, cohort_lib.windows(cohort, reach)
+    ):
+        parts.append(measurements.clean(batch, start, repairs))
+        rows += len(batch)
+        bar.set_postfix(records=f"{rows:,}")
+    return measurements.concatenate(parts)
+
+
+def _settle(
+    cohort: pd.DataFrame,
+    found: Measurements,
+    flow: list[cohort_lib.Flow],
+    config: Config,
+) -> tuple[pd.DataFrame, np.ndarray, Measurements, list[cohort_lib.Flow]]:
+    """Applies the last rule, draws the split and orders stays by opaque patient."""
+    kept = np.arange(len(cohort))
+    if config.require_aptt:
+        tested = found.stay[found.variable == measurements.code("aptt")]
+        kept = kept[np.isin(kept, tested)]
+        rule = "aPTT measured at least once"
+        flow = [*flow, cohort_lib.Flow(rule, len(cohort) - kept.size, kept.size)]
+    if not kept.size:
+        raise ValueError(_nobody(flow))
+    number, split = cohort_lib.split_patients(
+        cohort["subject_id"].to_numpy()[kept],
+        config.validation,
+        config.test,
+        config.seed,
+    )
+    order = np.lexsort((kept, number))
+    kept, number, split = kept[order], number[order], split[order]
+    place = np.full(len(cohort), -1, np.int32)
+    place[kept] = np.arange(kept.size)
+    inside = place[found.stay] >= 0
+    found = Measurements(*(field[inside] for field in found))
+    found = found._replace(stay=place[found.stay])
+    cohort = cohort.iloc[kept].reset_index(drop=True).assign(patient=number)
+    return cohort, split, found, flow
+
+
+def _nobody(flow: list[cohort_lib.Flow]) -> str:
+    steps = "; ".join(f"{row.rule}: {row.remaining}" for row in flow)
+    return f"no stay is left in the cohort ({steps})"
+
+
+def _dataset(
+    cohort: pd.DataFrame,
+    split: np.ndarray,
+    grid: grid_lib.Grid,
+    filled: np.ndarray,
+    amounts: np.ndarray,
+    config: Config,
+) -> tuple[dataset.Schema, dataset.Trajectories]:
+    hours = cohort["hours"].to_numpy(np.int64)
+    training = split == 0
+    bins = bins_lib.fit_bins(amounts[np.repeat(training, hours)], config.bins)
+    features = grid.features
+    if config.indicators:
+        features, filled = grid_lib.with_indicators(grid, filled)
+    channel = grid_lib.aptt_channel(grid, hours, training)
+    tracked, states = dataset.heparin_states([feature.name for feature in features])
+    schema = dataset.Schema(
+        name="mimic-iii heparin",
+        kind="records",
+        step_hours=1.0,
+        features=features,
+        channels=(dataset.APTT,),
+        actions=dataset.Actions(
+            count=len(bins.amounts),
+            unit="U/h",
+            edges=tuple(float(edge) for edge in bins.edges),
+            amounts=tuple(float(amount) for amount in bins.amounts),
+            labels=tuple(bins.labels),
+        ),
+        tracked=tracked,
+        states=states,
+        default_state=config.state,
+        reward={"kind": "range", "channel": "aptt"},
+    )
+    return schema, dataset.Trajectories(
+        observations=filled.astype(np.float32),
+        actions=bins_lib.assign(bins, amounts),
+        lengths=hours.astype(np.int32),
+        patients=cohort["patient"].to_numpy(np.int32),
+        split=split,
+        terminals=cohort["died"].to_numpy(bool),
+        amounts=amounts.astype(np.float32),
+        channel_values=channel.value[:, None].astype(np.float32),
+        channel_measured=channel.fresh[:, None],
+        channel_ages=channel.age[:, None].astype(np.float32),
+        channel_censored=channel.censored[:, None],
+    )

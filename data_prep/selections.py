@@ -1,0 +1,118 @@
+"""The selections from MIMIC-III, written once for every engine.
+
+Records are joined by patient and time, never by admission or ICU stay: laboratory rows
+have no stay and often no admission, and treatment may begin before the ICU admission
+is charted. `charttime` is the time a record speaks of (for laboratory values the draw);
+MIMIC-III has no time at which a laboratory result was read.
+"""
+
+from collections.abc import Iterator
+
+import ibis
+import pandas as pd
+
+from data_prep import items
+from data_prep.sources import Source
+
+
+def stays(source: Source) -> pd.DataFrame:
+    """All ICU stays.
+
+    Args:
+      source: the engine.
+
+    Returns:
+      Columns subject_id, icustay_id, intime, outtime, dob, gender, deathtime.
+    """
+    stay, patient = source.table("icustays"), source.table("patients")
+    admission = source.table("admissions")
+    query = stay.join(patient, "subject_id").left_join(admission, "hadm_id")
+    return _all(
+        source,
+        query.select(
+            "subject_id",
+            "icustay_id",
+            "intime",
+            "outtime",
+            "dob",
+            "gender",
+            "deathtime",
+        ),
+        "icustays",
+    )
+
+
+def heparin_carevue(source: Source) -> pd.DataFrame:
+    """CareVue's point samples of intravenous heparin, with their ICU stay."""
+    table = source.table("inputevents_cv")
+    chosen = table.filter(
+        table.itemid == items.HEPARIN_CAREVUE,
+        table.icustay_id.notnull(),
+        table.charttime.notnull(),
+    )
+    return _all(source, chosen.drop("itemid"), "inputevents_cv")
+
+
+def heparin_metavision(source: Source) -> pd.DataFrame:
+    """MetaVision's segments and pushes of intravenous heparin, with their ICU stay."""
+    table = source.table("inputevents_mv")
+    chosen = table.filter(
+        table.itemid == items.HEPARIN_METAVISION,
+        table.icustay_id.notnull(),
+        table.starttime.notnull(),
+        table.endtime.notnull(),
+    )
+    return _all(source, chosen.drop("itemid"), "inputevents_mv")
+
+
+def measurements(
+    source: Source, name: str, windows: pd.DataFrame
+) -> Iterator[pd.DataFrame]:
+    """Streams the readings of one table that fall into the cohort's windows.
+
+    Args:
+      source: the engine.
+      name: "chartevents" or "labevents".
+      windows: columns stay (0..N-1), subject_id, since (earliest record that can
+        matter), weight_since (the same for weights) and until (inclusive).
+
+    Yields:
+      Frames with the columns stay, time, variable (the name of a reading), value,
+      unit, text. A record counts for every stay whose window holds it.
+    """
+    table = source.table(name)
+    if name == "chartevents":
+        # Rows marked as entered in error; most rows of CareVue carry no mark.
+        table = table.filter(table.error.isnull() | (table.error != 1))
+    chosen = [reading for reading in items.READINGS if reading.table == name]
+    readings = source.local(
+        f"readings_{name}",
+        pd.DataFrame(
+            [
+                (item, reading.name, reading.variable == "weight")
+                for reading in chosen
+                for item in reading.items
+            ],
+            columns=["itemid", "variable", "is_weight"],
+        ),
+    )
+    window = source.local(f"windows_{name}", windows)
+    joined = table.join(readings, "itemid").join(window, "subject_id")
+    since = ibis.ifelse(joined.is_weight, joined.weight_since, joined.since)
+    query = joined.filter(
+        joined.charttime >= since, joined.charttime <= joined.until
+    ).select(
+        stay=joined.stay,
+        time=joined.charttime,
+        variable=joined.variable,
+        value=joined.valuenum,
+        unit=joined.valueuom,
+        text=joined.value,
+    )
+    yield from source.batches(query, name)
+
+
+def _all(source: Source, query, name: str) -> pd.DataFrame:
+    frame = pd.concat(source.batches(query, name))
+    # Engines return rows in any order; every later step sees the same one.
+    return frame.sort_values(list(frame.columns), kind="stable", ignore_index=True)
