@@ -70,7 +70,7 @@ def make(bad_update=None):
             "key": next_key,
             "count": count,
         }
-        return state, {"toy/loss": loss, "toy/norm": optax.global_norm(params)}
+        return state, {"toy/loss": loss, "toy/norm": optax.tree.norm(params)}
 
     def log_probs(state, observations):
         return jax.nn.log_softmax(observations * state["params"]["weight"])

@@ -31,7 +31,7 @@ class Saved(NamedTuple):
     Attributes:
       step: updates done.
       state: the algorithm's whole state, PRNG keys included.
-      history: pytree of arrays, the metrics up to `step`.
+      history: nested dictionaries of numpy arrays, the metrics up to `step`.
     """
 
     step: int
@@ -82,14 +82,14 @@ class Checkpoints:
         Args:
           step: updates done; must be larger than that of any checkpoint so far.
           state: pytree of arrays and typed PRNG keys.
-          history: pytree of arrays.
+          history: nested dictionaries of arrays, each with at least one element.
         """
         meta = {"version": _VERSION, "step": step, "config": self._config}
         written = self._manager.save(
             step,
             args=ocp.args.Composite(
                 state=ocp.args.PyTreeSave(_pack(state)),
-                history=ocp.args.PyTreeSave(_pack(history)),
+                history=ocp.args.PyTreeSave(history),
                 meta=ocp.args.JsonSave(meta),
             ),
         )
@@ -120,7 +120,7 @@ class Checkpoints:
             return None
         self._check_config(step)
         saved = self._metadata(step)
-        abstract = jax.eval_shape(_pack_keys, template)
+        abstract = jax.eval_shape(_pack_leaves, template)
         self._check_structure(step, saved["state"], abstract)
         restored = self._manager.restore(
             step,
@@ -200,27 +200,37 @@ def _is_key(leaf: Any) -> bool:
     return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def _pack_keys(tree: Any) -> Any:
-    """Replaces typed keys by their raw numbers; structure stays."""
-    return jax.tree.map(
-        lambda leaf: jax.random.key_data(leaf) if _is_key(leaf) else leaf, tree
-    )
+def _pack_leaves(tree: Any) -> Any:
+    """Makes every leaf one that orbax stores; the structure stays.
+
+    Typed keys become their raw numbers, and arrays without elements, which orbax
+    refuses, one zero.
+    """
+
+    def pack(leaf: Any) -> Any:
+        if _is_key(leaf):
+            leaf = jax.random.key_data(leaf)
+        return leaf if leaf.size else jnp.zeros(1, leaf.dtype)
+
+    return jax.tree.map(pack, tree)
 
 
 def _pack(tree: Any) -> Any:
-    return jax.device_get(_pack_keys(tree))
+    return jax.device_get(_pack_leaves(tree))
 
 
 def _unpack(tree: Any, template: Any) -> Any:
-    """Puts numpy leaves back on the device, as keys where the template has keys."""
+    """Puts numpy leaves back on the device, in the types of the template."""
 
-    def restore(wanted: Any, leaf: np.ndarray) -> jax.Array:
+    def unpack(wanted: Any, leaf: np.ndarray) -> jax.Array:
+        if not wanted.size:
+            return jnp.zeros(wanted.shape, wanted.dtype)
         array = jnp.asarray(leaf, dtype=leaf.dtype)
         if not _is_key(wanted):
             return array
         return jax.random.wrap_key_data(array, impl=_implementation(wanted))
 
-    return jax.tree.map(restore, template, tree)
+    return jax.tree.map(unpack, template, tree)
 
 
 def _implementation(key: Any) -> Any:

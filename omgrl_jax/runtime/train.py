@@ -56,6 +56,9 @@ class History(NamedTuple):
     evaluation_steps: np.ndarray
 
 
+_NOTHING = History({}, {}, np.zeros(0, np.int32))
+
+
 class Result(NamedTuple):
     """The end of a run.
 
@@ -183,7 +186,7 @@ def train(
             evaluation = callback(step, state) if callback else None
             history = _extend(history, metrics, evaluation, step)
             if checkpoints and (visits % checkpoint_every == 0 or step == num_updates):
-                checkpoints.save(step, (state, run_key), history._asdict())
+                checkpoints.save(step, (state, run_key), _nonempty(history))
             bar.set_postfix({name: f"{np.mean(metrics[name]):.3g}" for name in show})
             bar.update(length)
     return Result(state, history)
@@ -216,8 +219,8 @@ def _start(
         if saved is not None:
             state, saved_key = saved.state
             _check_same_key(saved_key, run_key, checkpoints)
-            return saved.step, state, History(**saved.history)
-    return 0, compiled(init_key, data), History({}, {}, np.zeros(0, np.int32))
+            return saved.step, state, _NOTHING._replace(**saved.history)
+    return 0, compiled(init_key, data), _NOTHING
 
 
 def _check_same_key(
@@ -279,6 +282,11 @@ def _extend(
         evaluations=_append(history.evaluations, visit),
         evaluation_steps=np.append(history.evaluation_steps, np.int32(step)),
     )
+
+
+def _nonempty(history: History) -> dict[str, Any]:
+    # A checkpoint of the history holds no array without elements.
+    return {name: part for name, part in history._asdict().items() if np.size(part)}
 
 
 def _append(
