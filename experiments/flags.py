@@ -203,9 +203,10 @@ def _parser(name: str, kind: Any) -> flags.ArgumentParser:
         return _parser(name, type(arguments[0]))
     if origin is tuple and len(arguments) == 2 and arguments[1] is Ellipsis:
         return _TupleParser(_parser(name, arguments[0]))
-    if origin in (typing.Union, types.UnionType) and type(None) in arguments:
-        (inner,) = [part for part in arguments if part is not type(None)]
-        return _OptionalParser(_parser(name, inner))
+    if origin in (typing.Union, types.UnionType):
+        inner = [part for part in arguments if part is not type(None)]
+        if len(inner) == 1:
+            return _OptionalParser(_parser(name, inner[0]))
     raise TypeError(f"Flag --{name}: no parser for fields of type {kind}.")
 
 

@@ -9,6 +9,7 @@ import io
 import os
 import pathlib
 import tempfile
+import zipfile
 
 import numpy as np
 
@@ -53,8 +54,11 @@ def atomic_write(path: PathLike, content: bytes | str) -> pathlib.Path:
     return path
 
 
-def atomic_savez(path: PathLike, **arrays: np.ndarray) -> pathlib.Path:
+def atomic_savez(path: PathLike, /, **arrays: np.ndarray) -> pathlib.Path:
     """Writes named arrays as one compressed `.npz`, atomically and without pickle.
+
+    The same arrays always give the same bytes. Any name will do, also one that is an
+    argument of `numpy.savez` (`file`), which is why that is not used.
 
     Args:
       path: destination, used as it stands (no suffix is added).
@@ -66,15 +70,19 @@ def atomic_savez(path: PathLike, **arrays: np.ndarray) -> pathlib.Path:
     Raises:
       TypeError: if an array holds Python objects, which only pickle could store.
     """
-    held = {name: np.asarray(array) for name, array in arrays.items()}
-    for name, array in held.items():
-        if array.dtype.hasobject:
-            raise TypeError(
-                f"{path}: array {name!r} holds Python objects; convert it to numbers "
-                "or fixed-width text before saving."
-            )
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **held)  # pyright: ignore[reportArgumentType]
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, values in arrays.items():
+            array = np.asarray(values)
+            if array.dtype.hasobject:
+                raise TypeError(
+                    f"{path}: array {name!r} holds Python objects; convert it to "
+                    "numbers or fixed-width text before saving."
+                )
+            entry = zipfile.ZipInfo(f"{name}.npy")
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            with archive.open(entry, "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, array, allow_pickle=False)
     return atomic_write(path, buffer.getvalue())
 
 
