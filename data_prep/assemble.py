@@ -1,6 +1,7 @@
 """Puts the steps together: selections, cohort, grid, imputation, doses, dataset."""
 
 import dataclasses
+import time
 from collections import Counter
 from typing import NamedTuple
 
@@ -82,11 +83,19 @@ class Config:
 
 
 class Built(NamedTuple):
-    """A dataset and the small tables beside it (name -> CSV text)."""
+    """What `build` makes.
+
+    Attributes:
+      schema: the dataset's description.
+      trajectories: its arrays.
+      tables: the small tables beside it, name -> CSV text.
+      seconds: how long each stage took.
+    """
 
     schema: dataset.Schema
     trajectories: dataset.Trajectories
     tables: dict[str, str]
+    seconds: dict[str, float]
 
 
 def build(source: Source, config: Config) -> Built:
@@ -108,9 +117,11 @@ def build(source: Source, config: Config) -> Built:
       ValueError: if no usable cohort is left.
     """
     repairs: Repairs = Counter()
+    begun: dict[str, float] = {}
     with tqdm.tqdm(total=_STAGES, unit="stage", disable=None) as bar:
 
         def stage(name: str) -> None:
+            begun[name] = time.perf_counter()
             bar.set_description(name)
             bar.update()
 
@@ -158,6 +169,7 @@ def build(source: Source, config: Config) -> Built:
             ),
             "table1": tables_lib.baseline(cohort, weight, suppress),
         },
+        dict(zip(begun, np.diff([*begun.values(), time.perf_counter()]), strict=True)),
     )
 
 

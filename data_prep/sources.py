@@ -10,7 +10,9 @@ DuckDB runs with a memory limit and without spill files, so that no patient's re
 left in a temporary directory.
 """
 
+import contextlib
 import pathlib
+import warnings
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -98,7 +100,8 @@ class FileSource:
     def local(self, name: str, frame: pd.DataFrame) -> ir.Table:
         """A small table of this program, made known to the engine for joins."""
         self._connection.con.register(name, frame)
-        return self._connection.table(name)
+        with _quiet():
+            return self._connection.table(name)
 
     def batches(self, query: ir.Table, of: str) -> Iterator[pd.DataFrame]:
         """Rows of a query in pieces, in any order.
@@ -123,17 +126,18 @@ class FileSource:
             raise self._unreadable(of, error) from None
 
     def _read(self, path: pathlib.Path) -> ir.Table:
-        if path.name.lower().endswith(".parquet"):
-            return self._connection.read_parquet(path)
-        return self._connection.read_csv(
-            path,
-            columns={name: "VARCHAR" for name in files.header(path)},
-            auto_detect=False,
-            header=True,
-            delim=",",
-            quote='"',
-            escape='"',
-        )
+        with _quiet():
+            if path.name.lower().endswith(".parquet"):
+                return self._connection.read_parquet(path)
+            return self._connection.read_csv(
+                path,
+                columns={name: "VARCHAR" for name in files.header(path)},
+                auto_detect=False,
+                header=True,
+                delim=",",
+                quote='"',
+                escape='"',
+            )
 
     def _check_types(self, name: str) -> None:
         """Stops early where a whole column would silently become null."""
@@ -167,6 +171,14 @@ class FileSource:
             f"{self._paths[name].name}: reading failed ({type(error).__name__}); "
             f"{remedy}"
         )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Ibis 12 still calls a method that DuckDB 2 has renamed."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "fetch_arrow_table", DeprecationWarning)
+        yield
 
 
 def _converted(column: ir.Value, kind: str) -> ir.Value:
