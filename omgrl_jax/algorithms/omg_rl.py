@@ -1,0 +1,125 @@
+"""OMG-RL: offline model-based guided reward learning (arXiv 2409.13299, Algorithm 2).
+
+    init ->  repeat: rollouts -> reward steps on experts' windows and rollouts
+                              -> conservative soft actor-critic under r_psi
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from omgrl_jax import optimize
+from omgrl_jax.data import buffer as buffer_lib
+from omgrl_jax.data import records as records_lib
+from omgrl_jax.data.records import Space
+from omgrl_jax.learners import dyna
+from omgrl_jax.learners import reward as reward_lib
+from omgrl_jax.learners import soft_actor_critic as sac
+from omgrl_jax.types import (
+    Algorithm,
+    Array,
+    Dynamics,
+    Key,
+    Metrics,
+    Policy,
+    Transition,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """OMG-RL's settings.
+
+    Attributes:
+      agent: actor and critic.
+      rollout: use of the world model.
+      reward: the guided reward.
+    """
+
+    agent: sac.AgentConfig = dataclasses.field(default_factory=sac.AgentConfig)
+    rollout: dyna.RolloutConfig = dataclasses.field(default_factory=dyna.RolloutConfig)
+    reward: reward_lib.RewardConfig = dataclasses.field(
+        default_factory=reward_lib.RewardConfig
+    )
+
+
+class State(NamedTuple):
+    """OMG-RL's state: COMBO's, the reward and the pool that estimates Z."""
+
+    agent: sac.AgentState
+    buffer: buffer_lib.Buffer
+    reward: optimize.Learner
+    pool: reward_lib.Pool
+    epoch: Array
+
+
+def make(
+    config: Config, space: Space, dynamics: Dynamics, behaviour: Policy
+) -> Algorithm:
+    """Builds OMG-RL.
+
+    Args:
+      config: settings.
+      space: the task.
+      dynamics: the fitted world; its parameters come with the data.
+      behaviour: the fitted behaviour policy; likewise.
+
+    Returns:
+      The algorithm; `data` is `dyna.Data` whose windows have the rollouts' length.
+    """
+    agent = sac.make(config.agent, space)
+    reward = reward_lib.make(config.reward, space, agent.policy, behaviour)
+
+    def init(key: Key, data: dyna.Data) -> State:
+        agent_key, reward_key, *pool_keys = jax.random.split(
+            key, 2 + config.reward.pool_epochs
+        )
+        agent_state = agent.init(agent_key)
+        actor_params = agent_state.actor.params
+        first = [collect(actor_params, k, data) for k in pool_keys]
+        trajectories = jax.tree.map(lambda *x: jnp.swapaxes(jnp.stack(x), 1, 2), *first)
+        samplers = jax.tree.map(lambda x: jnp.stack([x] * len(first)), actor_params)
+        return State(
+            agent=agent_state,
+            buffer=dyna.empty_buffer(config.rollout, space),
+            reward=reward.init(reward_key),
+            pool=reward_lib.Pool(trajectories, samplers),
+            epoch=jnp.int32(0),
+        )
+
+    def collect(actor_params: dict, key: Key, data: dyna.Data) -> Transition:
+        return dyna.collect(config.rollout, dynamics, agent, actor_params, key, data)
+
+    def update(state: State, key: Key, data: dyna.Data) -> tuple[State, Metrics]:
+        rollout_key, window_key, reward_key, improve_key = jax.random.split(key, 4)
+        actor_params = state.agent.actor.params
+        rollouts = collect(actor_params, rollout_key, data)
+        buffer = dyna.keep(state.buffer, rollouts)
+        pool = reward_lib.push(state.pool, state.epoch, rollouts, actor_params)
+        windows = records_lib.sample_windows(
+            data.train, window_key, config.reward.expert_windows, config.rollout.horizon
+        )
+        densities = reward.densities(pool, actor_params, data.behaviour, windows)
+        learner, reward_metrics = reward.update(
+            state.reward, reward_key, pool, densities, windows
+        )
+
+        def learned(transitions: Transition) -> Array:
+            return reward.value(learner.params, transitions)
+
+        agent_state, metrics = dyna.improve(
+            config.agent, agent, state.agent, buffer, learned, improve_key, data.train
+        )
+        metrics = {**metrics, **reward_metrics}
+        metrics["return/r_psi"] = jnp.mean(jnp.sum(learned(rollouts), axis=0))
+        return State(agent_state, buffer, learner, pool, state.epoch + 1), metrics
+
+    def log_probs(state: State, observations: Array) -> Array:
+        return agent.policy.log_probs(state.agent.actor.params, observations)
+
+    def act(state: State, key: Key, observation: Array) -> Array:
+        return jax.random.categorical(key, log_probs(state, observation))
+
+    return Algorithm(init, update, act, log_probs)

@@ -1,0 +1,305 @@
+"""What the columns of a dataset mean: `schema.json` as frozen dataclasses."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from omgrl_jax.data import tracking
+from omgrl_jax.data.tracking import Tracked
+
+VERSION = 1
+SCALES = ("linear", "log")
+
+
+@dataclasses.dataclass(frozen=True)
+class Feature:
+    """A stored state feature.
+
+    Attributes:
+      name: column name.
+      unit: unit as text.
+      static: True if it never changes within a stay: carried through, not predicted.
+      scale: "linear" or "log", the scale on which it is standardised.
+    """
+
+    name: str
+    unit: str = ""
+    static: bool = False
+    scale: str = "linear"
+
+
+@dataclasses.dataclass(frozen=True)
+class Channel:
+    """An auxiliary channel: measured now and then, predicted, possibly rewarded.
+
+    Attributes:
+      name: channel name.
+      unit: unit as text.
+      scale: "linear" or "log".
+      target: the range in which the channel is wanted, or None.
+    """
+
+    name: str
+    unit: str = ""
+    scale: str = "linear"
+    target: tuple[float, float] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Actions:
+    """Discrete actions.
+
+    Attributes:
+      count: number of actions `A`.
+      unit: unit of the doses; empty where actions are no doses.
+      edges: `A - 1` upper bin edges (may be empty where actions are no doses).
+      amounts: `A` doses that represent the bins; zeros where actions are no doses.
+      labels: `A` texts for tables and figures.
+    """
+
+    count: int
+    unit: str = ""
+    edges: tuple[float, ...] = ()
+    amounts: tuple[float, ...] = ()
+    labels: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Schema:
+    """The description of a dataset, written as `schema.json`.
+
+    Attributes:
+      name: short name of the dataset.
+      features: the stored features, in column order.
+      actions: the actions.
+      kind: "virtual", "records" or "other".
+      step_hours: length of a step in hours (any unit for non-clinical data).
+      channels: the auxiliary channels.
+      tracked: features that follow from doses and measurements by rule.
+      states: name of a state -> the feature and tracked names it consists of.
+      default_state: the state used unless another is asked for.
+      reward: {"kind": "recorded"}, {"kind": "range", "channel": NAME} or
+        {"kind": "none"}.
+      simulator: configuration of the simulator that made the data, or None.
+    """
+
+    name: str
+    features: tuple[Feature, ...]
+    actions: Actions
+    kind: str = "other"
+    step_hours: float = 1.0
+    channels: tuple[Channel, ...] = ()
+    tracked: tuple[Tracked, ...] = ()
+    states: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    default_state: str = ""
+    reward: dict[str, str] = dataclasses.field(default_factory=lambda: {"kind": "none"})
+    simulator: dict[str, Any] | None = None
+
+    @property
+    def channel_names(self) -> list[str]:
+        """Names of the auxiliary channels in order."""
+        return [channel.name for channel in self.channels]
+
+    def state(self, name: str | None = None) -> tuple[list[int], list[Tracked]]:
+        """The columns of a state.
+
+        Args:
+          name: one of `states`; None for the default.
+
+        Returns:
+          Indices of the stored features, then the tracked features, in state order
+          (stored features first).
+
+        Raises:
+          ValueError: if there is no such state.
+        """
+        name = name or self.default_state
+        if not self.states and not name:
+            return list(range(len(self.features))), list(self.tracked)
+        if name not in self.states:
+            raise ValueError(
+                f"--state={name}: this dataset offers {', '.join(sorted(self.states))}"
+            )
+        wanted = set(self.states[name])
+        stored = [i for i, f in enumerate(self.features) if f.name in wanted]
+        tracked = [t for t in self.tracked if t.name in wanted]
+        return stored, tracked
+
+
+def check(schema: Schema) -> None:
+    """Checks a schema in itself.
+
+    Args:
+      schema: the description of a dataset.
+
+    Raises:
+      ValueError: naming the field of `schema.json` and the remedy.
+    """
+    names = [f.name for f in schema.features] + [t.name for t in schema.tracked]
+    _require(len(schema.features) > 0, "features: at least one is needed")
+    _require(len(set(names)) == len(names), "features: a name appears twice")
+    _require(
+        schema.kind in ("virtual", "records", "other"),
+        f"kind: '{schema.kind}' is not one of virtual, records, other",
+    )
+    for column in (*schema.features, *schema.channels):
+        _require(
+            column.scale in SCALES,
+            f"'{column.name}': scale '{column.scale}' is not linear or log",
+        )
+    actions = schema.actions
+    _require(actions.count >= 2, "actions.count: at least two actions are needed")
+    for field in ("amounts", "labels"):
+        given = getattr(actions, field)
+        _require(
+            len(given) in (0, actions.count),
+            f"actions.{field}: {len(given)} values for {actions.count} actions",
+        )
+    _require(
+        len(actions.edges) in (0, actions.count - 1),
+        f"actions.edges: {actions.count - 1} edges separate {actions.count} bins, "
+        f"{len(actions.edges)} given",
+    )
+    tracking.check(schema.tracked, schema.channel_names)
+    for state, members in schema.states.items():
+        unknown = [m for m in members if m not in names]
+        _require(not unknown, f"states.{state}: unknown feature {unknown}")
+        tracking.check(schema.state(state)[1], schema.channel_names)
+    if schema.states:
+        _require(
+            schema.default_state in schema.states,
+            f"default_state: '{schema.default_state}' is not one of "
+            f"{sorted(schema.states)}",
+        )
+    kind = schema.reward.get("kind")
+    _require(
+        kind in ("recorded", "range", "none"),
+        f"reward.kind: '{kind}' is not one of recorded, range, none",
+    )
+    if kind == "range":
+        name = schema.reward.get("channel")
+        found = [c for c in schema.channels if c.name == name]
+        _require(bool(found), f"reward.channel: no channel named '{name}'")
+        _require(
+            found[0].target is not None,
+            f"reward.channel: channel '{name}' has no target range",
+        )
+
+
+def to_json(schema: Schema, content_hash: str) -> str:
+    """The text of `schema.json`."""
+    fields = {"version": VERSION, **dataclasses.asdict(schema)}
+    return json.dumps({**fields, "content_hash": content_hash}, indent=1) + "\n"
+
+
+def from_json(text: str) -> tuple[Schema, str]:
+    """Reads what `to_json` wrote.
+
+    Args:
+      text: the text of `schema.json`.
+
+    Returns:
+      The schema and the content hash it names.
+
+    Raises:
+      ValueError: on text that is no schema of this version.
+    """
+    try:
+        raw = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not valid JSON ({error})") from error
+    if raw.pop("version", None) != VERSION:
+        raise ValueError(f"version: this program reads version {VERSION}")
+    content_hash = raw.pop("content_hash", "")
+    known = {field.name for field in dataclasses.fields(Schema)}
+    if unknown := sorted(set(raw) - known):
+        raise ValueError(f"unknown field {unknown}")
+    try:
+        schema = Schema(
+            **{
+                **raw,
+                "features": tuple(Feature(**f) for f in raw["features"]),
+                "channels": tuple(
+                    Channel(**{**c, "target": _pair(c.get("target"))})
+                    for c in raw.get("channels", [])
+                ),
+                "actions": Actions(
+                    **{k: _frozen(v) for k, v in raw["actions"].items()}
+                ),
+                "tracked": tuple(Tracked(**t) for t in raw.get("tracked", [])),
+                "states": {k: tuple(v) for k, v in raw.get("states", {}).items()},
+            }
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"missing or unknown field: {error}") from error
+    check(schema)
+    return schema, content_hash
+
+
+def heparin_states(
+    features: Sequence[str], half_life: float = 2.0, delay: int = 0
+) -> tuple[tuple[Tracked, ...], dict[str, tuple[str, ...]]]:
+    """The three states of the heparin task over the same stored features.
+
+    Args:
+      features: names of the stored features (the paper's sixteen).
+      half_life: hours after which a dose counts half in the running average.
+      delay: hours between a draw and the row that knows its result, 0 or 1.
+
+    Returns:
+      The tracked features and `{"paper": ..., "full": ..., "history": ...}`.
+    """
+    full = (
+        Tracked("aptt_last", "last", "aptt"),
+        Tracked("aptt_age", "age", "aptt", delay=delay),
+        Tracked("dose_last", "amount"),
+    )
+    history = (
+        Tracked("dose_average", "average", None, half_life),
+        Tracked(
+            "dose_average_at_draw", "average_at_measurement", "aptt", half_life, delay
+        ),
+        Tracked("aptt_previous", "previous", "aptt"),
+    )
+    paper = tuple(features)
+    states = {
+        "paper": paper,
+        "full": paper + tuple(t.name for t in full),
+        "history": paper + tuple(t.name for t in (*full, *history)),
+    }
+    return full + history, states
+
+
+HEPARIN_FEATURES = (
+    Feature("age", "years", static=True),
+    Feature("gender", "1 = female", static=True),
+    Feature("weight", "kg", static=True),
+    Feature("gcs", "points"),
+    Feature("dbp", "mmHg"),
+    Feature("sbp", "mmHg"),
+    Feature("rr", "1/min"),
+    Feature("hemoglobin", "g/dL"),
+    Feature("temperature", "degC"),
+    Feature("wbc", "K/uL", scale="log"),
+    Feature("platelets", "K/uL", scale="log"),
+    Feature("pt", "s", scale="log"),
+    Feature("paco2", "mmHg", scale="log"),
+    Feature("creatinine", "mg/dL", scale="log"),
+    Feature("bilirubin", "mg/dL", scale="log"),
+    Feature("inr", "ratio", scale="log"),
+)
+APTT = Channel("aptt", "s", scale="log", target=(60.0, 100.0))
+
+
+def _require(holds: bool, message: str) -> None:
+    if not holds:
+        raise ValueError(message)
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _pair(value: Any) -> tuple[float, float] | None:
+    return None if value is None else (float(value[0]), float(value[1]))

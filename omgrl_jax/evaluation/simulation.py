@@ -1,0 +1,164 @@
+"""Policies in the true simulator: new virtual patients, by one definition for all.
+
+A learned policy sees what a recorder knows: the observed features and the tracked ones,
+computed by the same rules as in the dataset, on the training scales.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from omgrl_jax.data import tracking
+from omgrl_jax.data.records import Scales, Space
+from omgrl_jax.envs import clinicians, heparin, stays
+from omgrl_jax.ops import clinical
+from omgrl_jax.types import Array, Key, Params
+
+LogProbs = Callable[[Params, Array], Array]
+
+
+class Observer(NamedTuple):
+    """What the recorder carries from hour to hour.
+
+    Attributes:
+      tracked: [K] raw tracked features at the last hour.
+      amount: [] dose given since.
+      first: [] bool, nothing was given yet.
+    """
+
+    tracked: Array
+    amount: Array
+    first: Array
+
+
+def start_observer(space: Space, seen: heparin.Observation) -> Observer:
+    """The recorder before the first dose of a patient."""
+    tracked = tracking.start(
+        space.tracked, space.channels, seen.channel_value, seen.channel_age
+    )
+    return Observer(tracked, jnp.float32(0.0), jnp.bool_(True))
+
+
+def observe(
+    space: Space, scales: Scales, observer: Observer, seen: heparin.Observation
+) -> tuple[Array, Array]:
+    """The standardised state [S] of an hour, and its raw tracked features [K]."""
+    moved = tracking.advance(
+        space.tracked,
+        space.channels,
+        observer.tracked,
+        observer.amount,
+        seen.channel_value,
+        seen.channel_measured,
+    )
+    tracked = jnp.where(observer.first, observer.tracked, moved)
+    features = seen.features[jnp.array(space.stored, int)]
+    return scales.state.apply(jnp.concatenate([features, tracked])), tracked
+
+
+def learned_policy(
+    space: Space,
+    scales: Scales,
+    log_probs: LogProbs,
+    params: Params,
+    greedy: bool = False,
+) -> stays.Policy:
+    """A policy over dose bins as a way of dosing virtual patients.
+
+    Args:
+      space: the task.
+      scales: the training scales, with the dose of each bin.
+      log_probs: `(params, state [S]) -> [A]`.
+      params: its parameters.
+      greedy: take the likeliest action instead of drawing one.
+
+    Returns:
+      The policy; bins are given as infusions of their representative dose.
+    """
+
+    def reset(key: Key, seen: heparin.Observation) -> Observer:
+        del key
+        return start_observer(space, seen)
+
+    def act(
+        observer: Observer, key: Key, seen: heparin.Observation, patient: Any
+    ) -> tuple[Observer, stays.Order]:
+        del patient
+        state, tracked = observe(space, scales, observer, seen)
+        scores = log_probs(params, state)
+        action = (
+            jnp.argmax(scores) if greedy else jax.random.categorical(key, scores)
+        )
+        dose = scales.amounts[action]
+        order = stays.Order(infusion=dose, bolus=jnp.zeros_like(dose))
+        return Observer(tracked, dose, jnp.bool_(False)), order
+
+    return stays.Policy(reset, act)
+
+
+def binned(policy: stays.Policy, edges: Array, amounts: Array) -> stays.Policy:
+    """A policy whose hourly doses are replaced by those of their bins."""
+
+    def act(state: Any, key: Key, seen: Any, patient: Any) -> tuple[Any, stays.Order]:
+        state, order = policy.act(state, key, seen, patient)
+        dose = amounts[jnp.sum(order.total > edges)]
+        return state, stays.Order(infusion=dose, bolus=jnp.zeros_like(dose))
+
+    return stays.Policy(policy.reset, act)
+
+
+def oracle(
+    config: heparin.PatientDistribution, amounts: Array, low: float, high: float
+) -> stays.Policy:
+    """Plans a few hours ahead with the true patient: a reference, not a method."""
+
+    def reset(key: Key, seen: heparin.Observation) -> tuple:
+        del key, seen
+        return ()
+
+    def act(state: tuple, key: Key, seen: Any, patient: Any) -> tuple:
+        del key, seen
+        reward = functools.partial(clinical.range_reward, low=low, high=high)
+        best = heparin.oracle_dose(config, patient, amounts, reward)
+        dose = amounts[best]
+        return state, stays.Order(infusion=dose, bolus=jnp.zeros_like(dose))
+
+    return stays.Policy(reset, act)
+
+
+def outcomes(
+    config: heparin.PatientDistribution,
+    policy: stays.Policy,
+    key: Key,
+    patients: int,
+    hours: int,
+    low: float,
+    high: float,
+) -> tuple[dict[str, Array], stays.Stays]:
+    """Treats new patients and scores their true aPTT.
+
+    Args:
+      config: the population.
+      policy: how to dose.
+      key: consumed; the same key gives every policy the same patients.
+      patients: number of patients.
+      hours: length of each stay.
+      low: lower end of the therapeutic range.
+      high: upper end.
+
+    Returns:
+      Means over patients of `ops.clinical.treatment_outcomes`, and the stays.
+    """
+    treated = stays.simulate_policy(config, policy, key, patients, hours)
+    each = jax.vmap(
+        functools.partial(clinical.treatment_outcomes, low=low, high=high)
+    )(treated.truth.aptt)
+    return jax.tree.map(jnp.mean, each), treated
+
+
+def clinicians_policy(practice: clinicians.Practice) -> stays.Policy:
+    """The simulated clinicians themselves."""
+    return stays.clinician_policy(practice)

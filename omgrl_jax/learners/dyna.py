@@ -1,0 +1,131 @@
+"""Algorithm 1: roll out, keep, update: the loop body shared by model-based methods."""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from omgrl_jax.data import buffer as buffer_lib
+from omgrl_jax.data import records as records_lib
+from omgrl_jax.data.records import Records, Space
+from omgrl_jax.learners.soft_actor_critic import (
+    Agent,
+    AgentConfig,
+    AgentState,
+    RewardFunction,
+)
+from omgrl_jax.models.rollout import rollout
+from omgrl_jax.types import Dynamics, Key, Metrics, Params, Transition
+
+
+@dataclasses.dataclass(frozen=True)
+class RolloutConfig:
+    """How the learned world is used.
+
+    Attributes:
+      horizon: rollout length h.
+      rollouts: rollouts per epoch b, from recorded training states.
+      kept_epochs: epochs of rollouts that the buffer holds.
+    """
+
+    horizon: int = 20
+    rollouts: int = 64
+    kept_epochs: int = 50
+
+
+class Data(NamedTuple):
+    """What every offline model-based method is given, as arguments.
+
+    Attributes:
+      train: records of the training stays.
+      world: parameters of the dynamics model.
+      behaviour: parameters of the fitted behaviour policy.
+    """
+
+    train: Records
+    world: Params
+    behaviour: Params
+
+
+def empty_buffer(config: RolloutConfig, space: Space) -> buffer_lib.Buffer:
+    """The rollout buffer before the first epoch."""
+    example = Transition(
+        state=jnp.zeros(space.state_dim),
+        action=jnp.int32(0),
+        next_state=jnp.zeros(space.state_dim),
+        outcome=jnp.zeros(len(space.channels)),
+        discount=jnp.float32(0.0),
+        log_prob=jnp.float32(0.0),
+    )
+    capacity = config.horizon * config.rollouts * config.kept_epochs
+    return buffer_lib.empty(example, capacity)
+
+
+def collect(
+    config: RolloutConfig,
+    dynamics: Dynamics,
+    agent: Agent,
+    actor_params: Params,
+    key: Key,
+    data: Data,
+) -> Transition:
+    """Rolls the policy out from random recorded states, leaves [H, B, ...]."""
+    start_key, rollout_key = jax.random.split(key)
+    starts = records_lib.sample_transitions(data.train, start_key, config.rollouts)
+    return rollout(
+        dynamics,
+        data.world,
+        agent.policy,
+        actor_params,
+        rollout_key,
+        starts.state,
+        config.horizon,
+    )
+
+
+def keep(buffer: buffer_lib.Buffer, rollouts: Transition) -> buffer_lib.Buffer:
+    """Adds rollouts [H, B, ...] to the buffer."""
+    return buffer_lib.add(
+        buffer, jax.tree.map(lambda x: x.reshape((-1, *x.shape[2:])), rollouts)
+    )
+
+
+def improve(
+    config: AgentConfig,
+    agent: Agent,
+    state: AgentState,
+    buffer: buffer_lib.Buffer,
+    reward: RewardFunction,
+    key: Key,
+    records: Records,
+) -> tuple[AgentState, Metrics]:
+    """`config.updates` updates on a mixture of recorded and rolled-out transitions.
+
+    Args:
+      config: the agent's settings.
+      agent: the agent.
+      state: its state.
+      buffer: rollouts, at least one row.
+      reward: maps transitions [B] to rewards [B].
+      key: consumed.
+      records: training records.
+
+    Returns:
+      The new state and metrics averaged over the updates.
+    """
+    recorded_size = round(config.batch_size * config.recorded_share)
+    sampled_size = config.batch_size - recorded_size
+
+    def one(
+        carry: tuple[AgentState, Key], _: None
+    ) -> tuple[tuple[AgentState, Key], Metrics]:
+        state, key = carry
+        key, recorded_key, sampled_key = jax.random.split(key, 3)
+        recorded = records_lib.sample_transitions(records, recorded_key, recorded_size)
+        sampled = buffer_lib.sample(buffer, sampled_key, sampled_size)
+        state, metrics = agent.update(state, reward, recorded, sampled)
+        return (state, key), metrics
+
+    (state, _), metrics = jax.lax.scan(one, (state, key), None, length=config.updates)
+    return state, jax.tree.map(jnp.mean, metrics)

@@ -1,0 +1,240 @@
+"""The guided reward r_psi (arXiv 2409.13299, Eqs. 7-8 and Algorithm 2)."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from omgrl_jax import networks, optimize
+from omgrl_jax.data.records import Space
+from omgrl_jax.learners.actor import log_prob_of
+from omgrl_jax.ops import irl
+from omgrl_jax.types import Array, Key, Metrics, Params, Policy, Transition
+
+INPUTS = ("state_action", "outcome")
+
+
+@dataclasses.dataclass(frozen=True)
+class RewardConfig:
+    """The reward network and how it is learned.
+
+    Attributes:
+      mode: importance weights: "paper" (per trajectory, current policy), "gcl" (per
+        trajectory, mixture of all samplers) or "step" (per step).
+      inputs: what the reward sees: "state_action" (the paper) or "outcome" (the channels
+        of the next state alone, such as aPTT).
+      hidden: widths of the hidden layers.
+      learning_rate: Adam's step size.
+      weight_decay: decoupled weight decay.
+      bound: r_psi lies in (-bound, bound).
+      steps: gradient steps per epoch.
+      expert_windows: experts' windows drawn per epoch; they are appended to the pool.
+      batch: windows and trajectories per gradient step, each.
+      pool_epochs: epochs of rollouts, with their policies, that form the pool.
+      power: exponent that tempers the importance weights; 1 leaves them as they are.
+    """
+
+    mode: str = "gcl"
+    inputs: str = "state_action"
+    hidden: tuple[int, ...] = (128, 64)
+    learning_rate: float = 5e-4
+    weight_decay: float = 1e-4
+    bound: float = 3.0
+    steps: int = 10
+    expert_windows: int = 128
+    batch: int = 64
+    pool_epochs: int = 2
+    power: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Rejects unknown options, naming the field."""
+        if self.mode not in irl.MODES:
+            raise ValueError(f"mode='{self.mode}': use one of {irl.MODES}")
+        if self.inputs not in INPUTS:
+            raise ValueError(f"inputs='{self.inputs}': use one of {INPUTS}")
+        if self.batch > self.expert_windows:
+            raise ValueError("batch must not exceed expert_windows")
+
+
+class Pool(NamedTuple):
+    """Rollouts of the last epochs and the policies that made them.
+
+    Attributes:
+      trajectories: leaves [K, B, H, ...].
+      samplers: policy parameters, leaves [K, ...].
+    """
+
+    trajectories: Transition
+    samplers: Params
+
+
+class Reward(NamedTuple):
+    """The learner as pure functions.
+
+    Attributes:
+      init: `(key) -> Learner`.
+      value: `(params, transitions [...]) -> [...]`, r_psi.
+      densities: `(pool, policy_params, behaviour_params, windows [N, H]) ->
+        (pool density, window density)` for the configured mode.
+      update: `(learner, key, pool, densities, windows) -> (learner, metrics)`, all steps
+        of an epoch.
+    """
+
+    init: Callable[[Key], optimize.Learner]
+    value: Callable[[Params, Transition], Array]
+    densities: Callable[..., tuple[Array, Array]]
+    update: Callable[..., tuple[optimize.Learner, Metrics]]
+
+
+def make(
+    config: RewardConfig, space: Space, policy: Policy, behaviour: Policy
+) -> Reward:
+    """Builds the reward learner.
+
+    Args:
+      config: settings.
+      space: the task.
+      policy: the agent's policy.
+      behaviour: the fitted behaviour policy mu of the experts.
+
+    Returns:
+      The reward learner.
+    """
+    by_action = config.inputs == "state_action"
+    network = networks.MLP(config.hidden, space.num_actions if by_action else 1)
+    width = space.state_dim if by_action else len(space.channels)
+    optimizer = optimize.adam(config.learning_rate, 1.0, config.weight_decay)
+
+    def init(key: Key) -> optimize.Learner:
+        return optimize.start(optimizer, network.init(key, jnp.zeros(width)))
+
+    def value(params: Params, transitions: Transition) -> Array:
+        if by_action:
+            out = network.apply(params, transitions.state)
+            raw = log_prob_of(out, transitions.action)
+        else:
+            raw = network.apply(params, transitions.outcome)[..., 0]
+        return config.bound * jnp.tanh(raw / config.bound)
+
+    def log_density(log_probs: Array) -> Array:
+        """[K, M, H] of K equally frequent samplers to the density of the mode."""
+        shares = jnp.full(log_probs.shape[0], -jnp.log(float(log_probs.shape[0])))
+        if config.mode == "step":
+            return jax.nn.logsumexp(log_probs + shares[:, None, None], axis=0)
+        return irl.mixture_log_density(log_probs, shares)
+
+    def densities(
+        pool: Pool, policy_params: Params, behaviour_params: Params, windows: Transition
+    ) -> tuple[Array, Array]:
+        trajectories = flatten(pool.trajectories)
+        both = jax.tree.map(
+            lambda a, b: jnp.concatenate([a, b]), trajectories, windows
+        )
+
+        def taken(policy: Policy, params: Params) -> Array:
+            return log_prob_of(policy.log_probs(params, both.state), both.action)
+
+        if config.mode == "gcl":
+            past = jax.vmap(lambda p: taken(policy, p))(pool.samplers)
+            experts = taken(behaviour, behaviour_params)[None]
+            # A gradient step's pool holds `batch` rollouts and `batch` experts' windows:
+            # mu counts as much as all past policies together.
+            past_log = jnp.log(0.5 / past.shape[0])
+            shares = jnp.append(
+                jnp.full(past.shape[0], past_log), jnp.log(jnp.float32(0.5))
+            )
+            density = irl.mixture_log_density(
+                jnp.concatenate([past, experts]), shares
+            )
+        else:
+            density = log_density(taken(policy, policy_params)[None])
+        count = trajectories.action.shape[0]
+        return density[:count], density[count:]
+
+    def loss(
+        params: Params,
+        rollouts: Transition,
+        windows: Transition,
+        rollout_density: Array,
+        window_density: Array,
+    ) -> tuple[Array, Metrics]:
+        sampled, expert = value(params, rollouts), value(params, windows)
+        out, weights = irl.guided_reward_loss(
+            expert,
+            jnp.concatenate([sampled, expert]),
+            jnp.concatenate([rollout_density, window_density]),
+            config.mode,
+            config.power,
+        )
+        return out, {
+            "reward/loss": out,
+            "reward/ess": weights.ess,
+            "reward/largest_weight": weights.largest,
+            "reward/expert": jnp.mean(expert),
+            "reward/sampled": jnp.mean(sampled),
+        }
+
+    step = optimize.gradient_step(loss, optimizer)
+
+    def update(
+        learner: optimize.Learner,
+        key: Key,
+        pool: Pool,
+        density: tuple[Array, Array],
+        windows: Transition,
+    ) -> tuple[optimize.Learner, Metrics]:
+        trajectories = flatten(pool.trajectories)
+
+        def one(
+            carry: tuple[optimize.Learner, Key], _: None
+        ) -> tuple[tuple[optimize.Learner, Key], Metrics]:
+            learner, key = carry
+            key, pool_key, window_key = jax.random.split(key, 3)
+            size = (config.batch,)
+            i = jax.random.randint(pool_key, size, 0, density[0].shape[0])
+            j = jax.random.randint(window_key, size, 0, density[1].shape[0])
+            learner, metrics = step(
+                learner,
+                jax.tree.map(lambda x: x[i], trajectories),
+                jax.tree.map(lambda x: x[j], windows),
+                density[0][i],
+                density[1][j],
+            )
+            return (learner, key), metrics
+
+        (learner, _), metrics = jax.lax.scan(
+            one, (learner, key), None, length=config.steps
+        )
+        return learner, jax.tree.map(lambda x: x[-1], metrics)
+
+    return Reward(init, value, densities, update)
+
+
+def flatten(trajectories: Transition) -> Transition:
+    """Pool leaves [K, B, H, ...] to [K * B, H, ...]."""
+    return jax.tree.map(lambda x: x.reshape((-1, *x.shape[2:])), trajectories)
+
+
+def push(pool: Pool, epoch: Array, rollouts: Transition, sampler: Params) -> Pool:
+    """Replaces the oldest epoch of the pool.
+
+    Args:
+      pool: the ring of `K` epochs.
+      epoch: [] number of the epoch.
+      rollouts: leaves [H, B, ...] as `rollout` returns them.
+      sampler: the policy parameters that made them.
+
+    Returns:
+      The pool with the epoch in it.
+    """
+    slot = epoch % pool.trajectories.action.shape[0]
+    return Pool(
+        jax.tree.map(
+            lambda old, new: old.at[slot].set(jnp.swapaxes(new, 0, 1)),
+            pool.trajectories,
+            rollouts,
+        ),
+        jax.tree.map(lambda old, new: old.at[slot].set(new), pool.samplers, sampler),
+    )

@@ -1,0 +1,188 @@
+"""Conservative soft actor-critic on recorded and rolled-out data.
+
+The part that OMG-RL, COMBO and their kin share: they differ in where the reward of a
+transition comes from, which is an argument here.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from omgrl_jax import optimize
+from omgrl_jax.data.records import Space
+from omgrl_jax.learners import actor as actor_lib
+from omgrl_jax.learners import critic as critic_lib
+from omgrl_jax.ops import policy as policy_ops
+from omgrl_jax.types import Array, Key, Metrics, Params, Policy, Transition
+
+RewardFunction = Callable[[Transition], Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class AgentConfig:
+    """Actor, critic and how they are trained (defaults: Table I of the paper).
+
+    Attributes:
+      actor_hidden: widths of the actor's layers.
+      critic_hidden: widths of the critics' layers.
+      actor_learning_rate: Adam's step size for the actor.
+      critic_learning_rate: Adam's step size for the critics.
+      discount: discount factor.
+      target_rate: share by which the target critics move each update.
+      entropy_coefficient: entropy coefficient, fixed unless entropy_target is set.
+      entropy_target: wanted entropy as a share of log A (0.98 and lower); 0 keeps the
+        coefficient fixed.
+      conservatism: weight alpha of the conservative term (Eq. 5); 0 switches it off.
+      push_down: form of that term: "policy" (Eq. 5) or "logsumexp" (CQL).
+      recorded_share: share f of recorded transitions in a batch.
+      batch_size: transitions per update.
+      updates: updates per epoch.
+      max_gradient_norm: gradients are clipped to this global norm; 0 for no clipping.
+    """
+
+    actor_hidden: tuple[int, ...] = (256, 256, 256)
+    critic_hidden: tuple[int, ...] = (256, 256, 256)
+    actor_learning_rate: float = 5e-4
+    critic_learning_rate: float = 5e-4
+    discount: float = 0.99
+    target_rate: float = 0.005
+    entropy_coefficient: float = 1.0
+    entropy_target: float = 0.0
+    conservatism: float = 0.5
+    push_down: str = "policy"
+    recorded_share: float = 0.5
+    batch_size: int = 256
+    updates: int = 20
+    max_gradient_norm: float = 10.0
+
+    def __post_init__(self) -> None:
+        """Rejects settings that cannot work, naming the field."""
+        if not 0.0 < self.recorded_share < 1.0:
+            raise ValueError("recorded_share must lie strictly between 0 and 1")
+        if not 0.0 <= self.entropy_target < 1.0:
+            raise ValueError(
+                "entropy_target is a share of log A, the largest entropy there is: "
+                "give 0 (fixed coefficient) or a value below 1"
+            )
+
+
+class AgentState(NamedTuple):
+    """Actor, twin critics, their targets and the entropy coefficient."""
+
+    actor: optimize.Learner
+    critic: optimize.Learner
+    target: Params
+    temperature: optimize.Learner
+
+
+class Agent(NamedTuple):
+    """The learner as pure functions.
+
+    Attributes:
+      init: `(key) -> AgentState`.
+      update: `(state, reward, recorded, sampled) -> (state, metrics)`, one gradient step
+        of each part; `reward` maps transitions [B] to rewards [B].
+      policy: the actor's policy.
+    """
+
+    init: Callable[[Key], AgentState]
+    update: Callable[
+        [AgentState, RewardFunction, Transition, Transition],
+        tuple[AgentState, Metrics],
+    ]
+    policy: Policy
+
+
+def make(config: AgentConfig, space: Space) -> Agent:
+    """Builds the learner.
+
+    Args:
+      config: settings.
+      space: the task.
+
+    Returns:
+      The agent.
+    """
+    actor = actor_lib.make(config.actor_hidden, space.state_dim, space.num_actions)
+    critic = critic_lib.make(config.critic_hidden, space.state_dim, space.num_actions)
+    rate, norm = config.actor_learning_rate, config.max_gradient_norm
+    actor_optimizer = optimize.adam(rate, norm)
+    critic_optimizer = optimize.adam(config.critic_learning_rate, norm)
+    temperature_optimizer = optimize.adam(rate)
+    actor_step = optimize.gradient_step(
+        actor_lib.make_loss(actor.policy), actor_optimizer
+    )
+    critic_step = optimize.gradient_step(
+        critic_lib.make_loss(critic, config.push_down, config.conservatism),
+        critic_optimizer,
+    )
+    wanted = config.entropy_target * float(np.log(space.num_actions))
+
+    def temperature_loss(log_temperature: Array, entropy: Array) -> tuple:
+        loss = policy_ops.temperature_loss(log_temperature, entropy, wanted)
+        return loss, {}
+
+    temperature_step = optimize.gradient_step(temperature_loss, temperature_optimizer)
+
+    def init(key: Key) -> AgentState:
+        actor_key, critic_key = jax.random.split(key)
+        params = critic.init(critic_key)
+        log_temperature = jnp.log(jnp.float32(config.entropy_coefficient))
+        return AgentState(
+            actor=optimize.start(actor_optimizer, actor.init(actor_key)),
+            critic=optimize.start(critic_optimizer, params),
+            target=jax.tree.map(jnp.copy, params),
+            temperature=optimize.start(temperature_optimizer, log_temperature),
+        )
+
+    def update(
+        state: AgentState,
+        reward: RewardFunction,
+        recorded: Transition,
+        sampled: Transition,
+    ) -> tuple[AgentState, Metrics]:
+        temperature = jnp.exp(state.temperature.params)
+        both = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), recorded, sampled)
+        half = recorded.action.shape[0]
+        # One pass over current and next states serves targets and the penalty.
+        log_probs = actor.policy.log_probs(
+            state.actor.params, jnp.concatenate([both.next_state, sampled.state])
+        )
+        size = both.action.shape[0]
+        targets = critic_lib.soft_targets(
+            critic,
+            state.target,
+            log_probs[:size],
+            both,
+            reward(both),
+            config.discount,
+            temperature,
+        )
+        new_critic, metrics = critic_step(
+            state.critic,
+            recorded,
+            targets[:half],
+            sampled,
+            targets[half:],
+            log_probs[size:],
+        )
+        q = jnp.min(critic.values(new_critic.params, both.state), axis=0)
+        new_actor, actor_metrics = actor_step(state.actor, both.state, q, temperature)
+        new_temperature = state.temperature
+        if config.entropy_target > 0:
+            new_temperature, _ = temperature_step(
+                state.temperature, actor_metrics["actor/entropy"]
+            )
+        target = jax.tree.map(
+            lambda old, new: old + config.target_rate * (new - old),
+            state.target,
+            new_critic.params,
+        )
+        metrics = {**metrics, **actor_metrics, "actor/temperature": temperature}
+        return AgentState(new_actor, new_critic, target, new_temperature), metrics
+
+    return Agent(init, update, actor.policy)

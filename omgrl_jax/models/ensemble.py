@@ -1,0 +1,260 @@
+"""Fitting an ensemble: bootstrap by stay, own early stop, the best kept.
+
+One trainer for every supervised network here (dynamics, outcome heads, behaviour
+cloning): members are a leading axis, each sees its own resampled stays, each keeps the
+parameters of its best validation epoch and stops on its own.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from omgrl_jax import optimize
+from omgrl_jax.types import Array, Key, Params
+
+Loss = Callable[[Any, Params, Any], Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class FitConfig:
+    """How an ensemble is fitted.
+
+    Attributes:
+      members: networks trained.
+      elites: networks kept, by validation loss.
+      learning_rate: Adam's step size.
+      weight_decay: decoupled weight decay.
+      batch_size: transitions per step and member.
+      max_epochs: at most so many passes over the training rows.
+      patience: epochs without a better validation loss after which a member stops.
+    """
+
+    members: int = 7
+    elites: int = 5
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-4
+    batch_size: int = 256
+    max_epochs: int = 60
+    patience: int = 6
+
+    def __post_init__(self) -> None:
+        """Rejects settings that cannot be meant."""
+        if not 1 <= self.elites <= self.members:
+            raise ValueError(
+                f"elites={self.elites} must lie between 1 and members={self.members}"
+            )
+
+
+class FitState(NamedTuple):
+    """Where the fit of `E` members stands.
+
+    Attributes:
+      learner: parameters and optimiser, leaves [E, ...].
+      best: parameters of each member's best epoch.
+      best_loss: [E] validation loss there.
+      waited: [E] epochs since.
+      epoch: [] epochs done.
+    """
+
+    learner: optimize.Learner
+    best: Params
+    best_loss: Array
+    waited: Array
+    epoch: Array
+
+
+class Fit(NamedTuple):
+    """A finished fit.
+
+    Attributes:
+      params: parameters of the elites, leaves [elites, ...], best first.
+      elites: [elites] indices of the members kept.
+      train_loss: [epochs, members].
+      validation_loss: [epochs, members].
+    """
+
+    params: Params
+    elites: np.ndarray
+    train_loss: np.ndarray
+    validation_loss: np.ndarray
+
+
+def bootstrap_rows(key: Key, stay: Array, members: int) -> Array:
+    """Training rows of every member: whole stays drawn with replacement.
+
+    Args:
+      key: consumed.
+      stay: [M] stay number of every training row.
+      members: number of members; a single member gets every row once.
+
+    Returns:
+      [members, M] row indices; a member's stays repeat or are cut to fill its `M`.
+    """
+    stay = np.asarray(stay)
+    if members == 1:
+        return jnp.arange(stay.size, dtype=jnp.int32)[None]
+    rng = np.random.default_rng(np.asarray(jax.random.bits(key, (4,))))
+    stays, groups = np.unique(stay, return_inverse=True)
+    order = np.argsort(groups, kind="stable")
+    split = np.split(order, np.cumsum(np.bincount(groups))[:-1])
+    rows = np.empty((members, stay.size), np.int32)
+    for member in range(members):
+        # Enough draws that whole stays fill the row even when short ones come up.
+        drawn: list[np.ndarray] = []
+        filled = 0
+        while filled < stay.size:
+            part = split[rng.integers(stays.size)]
+            drawn.append(part)
+            filled += part.size
+        rows[member] = np.concatenate(drawn)[: stay.size]
+    return jnp.asarray(rows)
+
+
+def fit(
+    key: Key,
+    init: Callable[[Key], Params],
+    loss: Loss,
+    context: Any,
+    train: Any,
+    validation: Any,
+    stay: Array,
+    config: FitConfig,
+    on_epochs: Callable[[int, int, float], None] | None = None,
+    epochs_per_call: int = 5,
+) -> Fit:
+    """Fits an ensemble by minimising `loss`.
+
+    Args:
+      key: consumed.
+      init: `(key) -> params` of one member.
+      loss: `(context, params, example) -> []` of one member and ONE example; a
+        function that outlives the call, so that a second fit compiles nothing anew.
+      context: arrays that every example shares (scales, ...).
+      train: examples, leaves [M, ...].
+      validation: held-out examples of other patients, leaves [V, ...].
+      stay: [M] stay number of each training example, for the bootstrap.
+      config: settings.
+      on_epochs: called with (epochs done, largest number, mean validation loss).
+      epochs_per_call: epochs compiled into one call.
+
+    Returns:
+      The elites, their indices and the losses by epoch.
+
+    Raises:
+      FloatingPointError: if no member reaches a finite validation loss.
+    """
+    init_key, rows_key, run_key = jax.random.split(key, 3)
+    rows = bootstrap_rows(rows_key, stay, config.members)
+    state = _start(init, config, init_key)
+    train_losses, validation_losses = [], []
+    while int(state.epoch) < config.max_epochs:
+        count = min(epochs_per_call, config.max_epochs - int(state.epoch))
+        state, (fitted, held_out) = _run_epochs(
+            state, run_key, rows, context, train, validation, loss, config, count
+        )
+        train_losses.append(np.asarray(fitted))
+        validation_losses.append(np.asarray(held_out))
+        if on_epochs is not None:
+            mean = float(np.mean(validation_losses[-1][-1]))
+            on_epochs(int(state.epoch), config.max_epochs, mean)
+        if bool(jnp.all(state.waited >= config.patience)):
+            break
+    best = np.asarray(state.best_loss)
+    if not np.isfinite(best).any():
+        raise FloatingPointError("ensemble: no member reached a finite validation loss")
+    elites = np.argsort(best, kind="stable")[: config.elites]
+    return Fit(
+        params=jax.tree.map(lambda x: x[elites], state.best),
+        elites=elites,
+        train_loss=np.concatenate(train_losses),
+        validation_loss=np.concatenate(validation_losses),
+    )
+
+
+def _optimizer(config: FitConfig) -> Any:
+    return optimize.adam(config.learning_rate, 0.0, config.weight_decay)
+
+
+def _start(init: Callable[[Key], Params], config: FitConfig, key: Key) -> FitState:
+    params = jax.vmap(init)(jax.random.split(key, config.members))
+    learner = jax.vmap(functools.partial(optimize.start, _optimizer(config)))(params)
+    return FitState(
+        learner=learner,
+        best=jax.tree.map(jnp.copy, params),
+        best_loss=jnp.full(config.members, jnp.inf),
+        waited=jnp.zeros(config.members, jnp.int32),
+        epoch=jnp.int32(0),
+    )
+
+
+@functools.partial(jax.jit, static_argnums=(6, 7, 8), donate_argnums=(0,))
+def _run_epochs(
+    state: FitState,
+    run_key: Key,
+    rows: Array,
+    context: Any,
+    train: Any,
+    validation: Any,
+    loss: Loss,
+    config: FitConfig,
+    count: int,
+) -> tuple[FitState, tuple[Array, Array]]:
+    """`count` epochs as one scan; losses [count, E]."""
+    steps = max(1, -(-rows.shape[1] // config.batch_size))
+    mean_loss = _mean_loss(functools.partial(loss, context))
+    step = jax.vmap(
+        optimize.gradient_step(lambda p, b: (mean_loss(p, b),) * 2, _optimizer(config))
+    )
+
+    def batch_step(
+        learner: optimize.Learner, key: Key
+    ) -> tuple[optimize.Learner, Array]:
+        size = (config.members, config.batch_size)
+        picks = jax.random.randint(key, size, 0, rows.shape[1])
+        index = jnp.take_along_axis(rows, picks, axis=1)
+        return step(learner, jax.tree.map(lambda x: x[index], train))
+
+    def epoch(state: FitState, _: None) -> tuple[FitState, tuple[Array, Array]]:
+        def scan_step(
+            carry: tuple[optimize.Learner, Key], _: None
+        ) -> tuple[tuple[optimize.Learner, Key], Array]:
+            learner, key = carry
+            key, step_key = jax.random.split(key)
+            learner, fitted = batch_step(learner, step_key)
+            return (learner, key), fitted
+
+        epoch_key = jax.random.fold_in(run_key, state.epoch)
+        (learner, _), fitted = jax.lax.scan(
+            scan_step, (state.learner, epoch_key), None, length=steps
+        )
+        held_out = jax.vmap(mean_loss, in_axes=(0, None))(learner.params, validation)
+        better = (held_out < state.best_loss) & (state.waited < config.patience)
+        best = jax.tree.map(
+            lambda new, old: jnp.where(
+                better.reshape((-1,) + (1,) * (new.ndim - 1)), new, old
+            ),
+            learner.params,
+            state.best,
+        )
+        # A member that has waited long enough is done: nothing it learns later counts.
+        done = state.waited >= config.patience
+        waited = jnp.where(done, state.waited, jnp.where(better, 0, state.waited + 1))
+        best_loss = jnp.where(better, held_out, state.best_loss)
+        following = FitState(learner, best, best_loss, waited, state.epoch + 1)
+        return following, (jnp.mean(fitted, axis=0), held_out)
+
+    return jax.lax.scan(epoch, state, None, length=count)
+
+
+def _mean_loss(
+    loss: Callable[[Params, Any], Array],
+) -> Callable[[Params, Any], Array]:
+    def mean(params: Params, batch: Any) -> Array:
+        return jnp.mean(jax.vmap(loss, in_axes=(None, 0))(params, batch))
+
+    return mean

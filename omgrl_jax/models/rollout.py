@@ -1,0 +1,58 @@
+"""Rollouts of a policy in a learned world: one scan (Algorithm 1 of the paper)."""
+
+import jax
+import jax.numpy as jnp
+
+from omgrl_jax.types import Array, Dynamics, Key, Params, Policy, Transition
+
+
+def rollout(
+    dynamics: Dynamics,
+    dynamics_params: Params,
+    policy: Policy,
+    policy_params: Params,
+    key: Key,
+    starts: Array,
+    horizon: int,
+) -> Transition:
+    """Rolls a policy out from given states.
+
+    Args:
+      dynamics: the world.
+      dynamics_params: its parameters.
+      policy: the policy.
+      policy_params: its parameters.
+      key: consumed.
+      starts: [B, S] states to start from.
+      horizon: number of steps `H`.
+
+    Returns:
+      Transitions with leaves [H, B, ...]; the world never ends an episode.
+    """
+
+    def step(states: Array, key: Key) -> tuple[Array, Transition]:
+        action_key, world_key = jax.random.split(key)
+        log_probs = policy.log_probs(policy_params, states)
+        actions = jax.random.categorical(action_key, log_probs, axis=-1)
+        taken = jnp.take_along_axis(log_probs, actions[:, None], axis=-1)[:, 0]
+        following = dynamics.sample(dynamics_params, world_key, states, actions)
+        transition = Transition(
+            state=states,
+            action=actions.astype(jnp.int32),
+            next_state=following.state,
+            outcome=following.outcome,
+            discount=jnp.ones_like(taken),
+            log_prob=taken,
+        )
+        return following.state, transition
+
+    def scan_step(
+        carry: tuple[Array, Key], _: None
+    ) -> tuple[tuple[Array, Key], Transition]:
+        states, key = carry
+        key, step_key = jax.random.split(key)
+        states, transition = step(states, step_key)
+        return (states, key), transition
+
+    _, transitions = jax.lax.scan(scan_step, (starts, key), None, length=horizon)
+    return transitions

@@ -1,0 +1,55 @@
+"""Gaussian likelihoods for probabilistic regression."""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from omgrl_jax.types import Array
+
+
+def soft_clamp(x: Array, low: Array, high: Array) -> Array:
+    """Squeezes `x` smoothly between learned bounds (Chua et al. 2018, PETS).
+
+    Args:
+      x: [D] unbounded values.
+      low: [D] lower bounds.
+      high: [D] upper bounds.
+
+    Returns:
+      [D] values strictly between the bounds.
+    """
+    x = high - jax.nn.softplus(high - x)
+    return low + jax.nn.softplus(x - low)
+
+
+def gaussian_nll(x: Array, mean: Array, log_var: Array) -> Array:
+    """Negative log-density of a diagonal Gaussian, per dimension.
+
+    `0.5 (log 2 pi + log_var + (x - mean)^2 exp(-log_var))`.
+
+    Args:
+      x: [D] observation.
+      mean: [D] mean.
+      log_var: [D] logarithm of the variance.
+
+    Returns:
+      [D] nats.
+    """
+    chex.assert_equal_shape([x, mean, log_var])
+    chex.assert_rank(x, 1)
+    square = jnp.square(x - mean) * jnp.exp(-log_var)
+    return 0.5 * (jnp.log(2.0 * jnp.pi) + log_var + square)
+
+
+def bernoulli_nll(event: Array, logit: Array) -> Array:
+    """Negative log-probability of binary events, per dimension.
+
+    Args:
+      event: [D] 0 or 1.
+      logit: [D] log-odds.
+
+    Returns:
+      [D] nats.
+    """
+    chex.assert_equal_shape([event, logit])
+    return jax.nn.softplus(logit) - event * logit

@@ -1,0 +1,90 @@
+"""The shared words: tuples of arrays and tuples of pure functions.
+
+Shapes in docstrings: `B` a batch, `H` a horizon, `S` state features, `C` auxiliary
+channels (aPTT, ...), `A` discrete actions, `E` ensemble members. States are
+standardised unless a name says `raw`. A function that takes a key consumes it.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+
+Array = jax.Array
+Key = jax.Array
+Params = Any
+Metrics = dict[str, Array]
+
+
+class Transition(NamedTuple):
+    """One step of experience; every field may carry leading batch axes.
+
+    Attributes:
+      state: [S] state in which the action was chosen.
+      action: [] int32 action.
+      next_state: [S] state one step later.
+      outcome: [C] standardised channel values that belong to the next state
+        (measured or predicted), from which a clinical reward can be computed.
+      discount: [] 1.0, or 0.0 where the episode really ended.
+      log_prob: [] log-probability of the action under the policy that chose it;
+        zero where that is not known.
+    """
+
+    state: Array
+    action: Array
+    next_state: Array
+    outcome: Array
+    discount: Array
+    log_prob: Array
+
+
+class Step(NamedTuple):
+    """What a dynamics model says about the next step.
+
+    Attributes:
+      state: [B, S] next standardised states.
+      outcome: [B, C] standardised channel values at the next step.
+    """
+
+    state: Array
+    outcome: Array
+
+
+class Dynamics(NamedTuple):
+    """A learned model of the world: anything that rollouts and planners can use.
+
+    Attributes:
+      sample: `(params, key, states [B, S], actions [B]) -> Step`, one random draw of
+        the next states, each from a random member where there are several.
+      mean: `(params, states [B, S], actions [B], amounts [B] = None) -> Step`, the
+        members' mean without noise; `amounts` replaces the actions' usual doses.
+    """
+
+    sample: Callable[[Params, Key, Array, Array], Step]
+    mean: Callable[..., Step]
+
+
+class Policy(NamedTuple):
+    """A stochastic policy over `A` discrete actions.
+
+    Attributes:
+      log_probs: `(params, state [..., S]) -> [..., A]` normalised log-probabilities.
+    """
+
+    log_probs: Callable[[Params, Array], Array]
+
+
+class Algorithm(NamedTuple):
+    """An offline algorithm as a bundle of pure functions for ONE seed.
+
+    Attributes:
+      init: `(key, data) -> state`.
+      update: `(state, key, data) -> (state, metrics)`, one epoch of training.
+      act: `(state, key, observation [S]) -> action []`, a draw from the policy.
+      log_probs: `(state, observations [..., S]) -> [..., A]`, the policy.
+    """
+
+    init: Callable[[Key, Any], Any]
+    update: Callable[[Any, Key, Any], tuple[Any, Metrics]]
+    act: Callable[[Any, Key, Array], Array]
+    log_probs: Callable[[Any, Array], Array]
