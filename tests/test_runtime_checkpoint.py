@@ -8,7 +8,7 @@ from absl import logging as absl_logging
 
 from omgrl_jax.runtime import checkpoint
 
-CONFIG = {"width": 32, "sizes": (64, 64), "mode": "paper"}
+CONFIG = {"width": 32, "mode": "paper", "net": {"sizes": (64, 64), "act": "relu"}}
 HISTORY = {"metrics": {"loss": np.arange(3, dtype=np.float32)}, "empty": {}}
 
 
@@ -87,17 +87,17 @@ def test_half_written_checkpoint_is_ignored_and_removed(tmp_path):
 def test_another_configuration_is_refused_by_name(tmp_path):
     state = make_state()
     write(tmp_path, state)
-    other = {"width": 32, "sizes": (64, 32), "depth": 2}
+    other = {"width": 32, "net": {"sizes": (64, 32), "act": "relu"}, "depth": 2}
     with (
         checkpoint.Checkpoints(tmp_path, other) as checkpoints,
         pytest.raises(checkpoint.CheckpointError) as error,
     ):
         checkpoints.restore(state)
     message = str(error.value)
-    assert "sizes was [64, 64], is now [64, 32]" in message
+    assert "net.sizes was [64, 64], is now [64, 32]" in message
     assert "mode was 'paper', is now 'absent'" in message
     assert "depth was 'absent', is now 2" in message
-    assert "width" not in message
+    assert "width" not in message and "act" not in message
     assert str(tmp_path) in message
 
 

@@ -12,11 +12,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
-from omgrl_jax.runtime import storage
+from omgrl_jax.runtime import packing, storage
 
 _VERSION = 1
 
@@ -88,7 +87,7 @@ class Checkpoints:
         written = self._manager.save(
             step,
             args=ocp.args.Composite(
-                state=ocp.args.PyTreeSave(_pack(state)),
+                state=ocp.args.PyTreeSave(jax.device_get(packing.pack(state))),
                 history=ocp.args.PyTreeSave(history),
                 meta=ocp.args.JsonSave(meta),
             ),
@@ -120,7 +119,7 @@ class Checkpoints:
             return None
         self._check_config(step)
         saved = self._metadata(step)
-        abstract = jax.eval_shape(_pack_leaves, template)
+        abstract = jax.eval_shape(packing.pack, template)
         self._check_structure(step, saved["state"], abstract)
         restored = self._manager.restore(
             step,
@@ -129,7 +128,9 @@ class Checkpoints:
                 history=_restore_as_numpy(_abstract(saved["history"])),
             ),
         )
-        return Saved(step, _unpack(restored["state"], template), restored["history"])
+        return Saved(
+            step, packing.unpack(restored["state"], template), restored["history"]
+        )
 
     def close(self) -> None:
         """Releases the manager's threads."""
@@ -151,7 +152,7 @@ class Checkpoints:
                 f"{self.directory}: checkpoint {step} has format {meta['version']}; "
                 f"this program reads format {_VERSION}. Use another directory."
             )
-        differences = _differences(meta["config"], self._config)
+        differences = packing.differences(meta["config"], self._config)
         if differences:
             raise CheckpointError(
                 f"{self.directory} holds a run with another configuration: "
@@ -164,7 +165,9 @@ class Checkpoints:
         return {name: metadata[name].tree for name in ("state", "history")}
 
     def _check_structure(self, step: int, saved: Any, wanted: Any) -> None:
-        differences = _differences(_describe(saved), _describe(wanted))
+        differences = packing.differences(
+            packing.describe(saved), packing.describe(wanted)
+        )
         if differences:
             raise CheckpointError(
                 f"{self.directory}: the state in checkpoint {step} is not the state "
@@ -196,50 +199,6 @@ def _no_orbax_chatter(record: logging.LogRecord) -> bool:
     return record.levelno >= logging.WARNING or "orbax" not in record.pathname
 
 
-def _is_key(leaf: Any) -> bool:
-    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
-def _pack_leaves(tree: Any) -> Any:
-    """Makes every leaf one that orbax stores; the structure stays.
-
-    Typed keys become their raw numbers, and arrays without elements, which orbax
-    refuses, one zero.
-    """
-
-    def pack(leaf: Any) -> Any:
-        if _is_key(leaf):
-            leaf = jax.random.key_data(leaf)
-        return leaf if leaf.size else jnp.zeros(1, leaf.dtype)
-
-    return jax.tree.map(pack, tree)
-
-
-def _pack(tree: Any) -> Any:
-    return jax.device_get(_pack_leaves(tree))
-
-
-def _unpack(tree: Any, template: Any) -> Any:
-    """Puts numpy leaves back on the device, in the types of the template."""
-
-    def unpack(wanted: Any, leaf: np.ndarray) -> jax.Array:
-        if not wanted.size:
-            return jnp.zeros(wanted.shape, wanted.dtype)
-        array = jnp.asarray(leaf, dtype=leaf.dtype)
-        if not _is_key(wanted):
-            return array
-        return jax.random.wrap_key_data(array, impl=_implementation(wanted))
-
-    return jax.tree.map(unpack, template, tree)
-
-
-def _implementation(key: Any) -> Any:
-    """Returns the generator of a key, also of an abstract one."""
-    found = []
-    jax.eval_shape(lambda traced: found.append(jax.random.key_impl(traced)), key)
-    return found[0]
-
-
 def _restore_as_numpy(abstract: Any) -> ocp.args.PyTreeRestore:
     # Numpy forgets where arrays lived, so a run may move to another device.
     kinds = jax.tree.map(
@@ -252,25 +211,3 @@ def _abstract(metadata: Any) -> Any:
     return jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), metadata
     )
-
-
-def _describe(tree: Any) -> dict[str, str]:
-    """Maps the path of every leaf to its type and shape, as text."""
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {
-        jax.tree_util.keystr(path, simple=True, separator="/"): (
-            f"{np.dtype(leaf.dtype).name}{list(leaf.shape)}"
-        )
-        for path, leaf in leaves
-    }
-
-
-def _differences(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """Says in words how two flat mappings differ, the saved one's order first."""
-    names = [*saved, *(name for name in wanted if name not in saved)]
-    return [
-        f"{name} was {saved.get(name, 'absent')!r}, is now "
-        f"{wanted.get(name, 'absent')!r}"
-        for name in names
-        if name not in saved or name not in wanted or saved[name] != wanted[name]
-    ]

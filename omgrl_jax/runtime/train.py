@@ -18,45 +18,13 @@ import numpy as np
 import tqdm
 
 from omgrl_jax.runtime import checkpoint, sweep
+from omgrl_jax.runtime import history as history_lib
+from omgrl_jax.runtime.history import History, NonFiniteMetric
 from omgrl_jax.types import Algorithm
 
+__all__ = ["Callback", "History", "NonFiniteMetric", "Result", "run_interval", "train"]
+
 Callback = Callable[[int, Any], Mapping[str, Any] | None]
-
-
-class NonFiniteMetric(RuntimeError):
-    """A training metric became NaN or infinite.
-
-    Attributes:
-      metric: name of the first bad metric.
-      step: the update that reported it, counted from 1.
-      member: index of the seed in a sweep, None for a single run.
-    """
-
-    def __init__(self, metric: str, step: int, member: int | None, value: float):
-        """Composes the message from what was found."""
-        self.metric, self.step, self.member = metric, step, member
-        who = "" if member is None else f" of member {member}"
-        super().__init__(
-            f"Metric {metric!r}{who} became {value} at update {step}; training "
-            "stopped, and the last checkpoint from before it is kept."
-        )
-
-
-class History(NamedTuple):
-    """Everything a run has reported.
-
-    Attributes:
-      metrics: training metrics by name, [U] or [N, U] for U updates.
-      evaluations: what the callback returned by name, [V] or [N, V] for V visits.
-      evaluation_steps: [V] updates done at each visit.
-    """
-
-    metrics: dict[str, np.ndarray]
-    evaluations: dict[str, np.ndarray]
-    evaluation_steps: np.ndarray
-
-
-_NOTHING = History({}, {}, np.zeros(0, np.int32))
 
 
 class Result(NamedTuple):
@@ -114,7 +82,9 @@ def run_interval(
     if run_key.ndim == 0:
         return one((state, run_key), data)
     out = sweep.sweep(one, (state, run_key), data)
-    return _place(out, sweep.member_sharding(run_key.shape[0]), inside=True)
+    home = sweep.member_sharding(run_key.shape[0])
+    # Where the state came from, or the next interval would be compiled again.
+    return out if home is None else jax.lax.with_sharding_constraint(out, home)
 
 
 def train(
@@ -138,8 +108,8 @@ def train(
       key: the run's key [], or [N] for a sweep over N seeds; consumed.
       data: pytree of arrays handed to `init` and `update`.
       num_updates: updates in total.
-      interval: updates between two visits of the host. Where it does not divide
-        `num_updates`, the last interval is shorter and compiled on its own.
+      interval: updates between two visits of the host, which comes at its multiples
+        and at the end. A shorter last interval is compiled on its own.
       checkpoints: where to save and from where to resume; None for neither.
       checkpoint_every: save at each so many intervals, and at the end.
       callback: called as `callback(step, state)` after each interval. What it returns
@@ -164,32 +134,46 @@ def train(
             "num_updates, interval and checkpoint_every must be positive, not "
             f"{counts}."
         )
-    members = key.shape[0] if key.ndim else None
-    data = _place(data, sweep.data_sharding(members) if members else None)
-    init_key, run_key = _split(key)
-    step, state, history = _start(algorithm, init_key, run_key, data, checkpoints)
-    sharding = sweep.member_sharding(members) if members else None
-    state, run_key = _place(_own(state), sharding), _place(run_key, sharding)
+    step, state, run_key, data, history = _prepare(algorithm, key, data, checkpoints)
     with tqdm.tqdm(
         total=num_updates, initial=step, desc=description, disable=not progress
     ) as bar:
-        visits = 0
         while step < num_updates:
-            length = min(interval, num_updates - step)
+            # A resumed run returns to the multiples of the interval.
+            length = min(interval - step % interval, num_updates - step)
             state, metrics = run_interval(
                 algorithm, state, run_key, jnp.int32(step), data, length
             )
             metrics = jax.device_get(metrics)
-            _check_finite(metrics, step)
+            history_lib.check_finite(metrics, step)
             step += length
-            visits += 1
             evaluation = callback(step, state) if callback else None
-            history = _extend(history, metrics, evaluation, step)
-            if checkpoints and (visits % checkpoint_every == 0 or step == num_updates):
-                checkpoints.save(step, (state, run_key), _nonempty(history))
+            history = history_lib.extend(history, metrics, evaluation, step)
+            due = step % (interval * checkpoint_every) == 0 or step == num_updates
+            if checkpoints is not None and due:
+                saved = history_lib.to_saved(history)
+                checkpoints.save(step, (state, run_key), saved)
             bar.set_postfix({name: f"{np.mean(metrics[name]):.3g}" for name in show})
             bar.update(length)
     return Result(state, history)
+
+
+def _prepare(
+    algorithm: Algorithm,
+    key: jax.Array,
+    data: Any,
+    checkpoints: checkpoint.Checkpoints | None,
+) -> tuple[int, Any, jax.Array, Any, History]:
+    """Returns step, state, run key, data and history, each where it will live."""
+    home = data_home = None
+    if key.ndim:
+        home = sweep.member_sharding(key.shape[0])
+        data_home = sweep.data_sharding(key.shape[0])
+    data = jax.device_put(data, data_home)
+    init_key, run_key = _split(key)
+    step, state, history = _start(algorithm, init_key, run_key, data, checkpoints)
+    state, run_key = jax.device_put((_own(state), run_key), home)
+    return step, state, run_key, data, history
 
 
 def _split(key: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -219,8 +203,8 @@ def _start(
         if saved is not None:
             state, saved_key = saved.state
             _check_same_key(saved_key, run_key, checkpoints)
-            return saved.step, state, _NOTHING._replace(**saved.history)
-    return 0, compiled(init_key, data), _NOTHING
+            return saved.step, state, history_lib.from_saved(saved.history)
+    return 0, compiled(init_key, data), history_lib.empty()
 
 
 def _check_same_key(
@@ -240,64 +224,3 @@ def _own(state: Any) -> Any:
     would have the interval traced a second time.
     """
     return jax.tree.map(lambda leaf: jnp.array(leaf, dtype=leaf.dtype), state)
-
-
-def _place(tree: Any, sharding: Any, inside: bool = False) -> Any:
-    if sharding is None:
-        return tree
-    put = jax.lax.with_sharding_constraint if inside else jax.device_put
-    return put(tree, sharding)
-
-
-def _check_finite(metrics: Mapping[str, np.ndarray], step: int) -> None:
-    """Raises for the earliest bad metric of an interval that began at `step`."""
-    found = []
-    for name, values in metrics.items():
-        bad = np.argwhere(~np.isfinite(values))
-        if bad.size:
-            where = tuple(bad[np.argmin(bad[:, -1])])
-            found.append((int(where[-1]), name, where))
-    if found:
-        index, name, where = min(found)
-        member = int(where[0]) if len(where) == 2 else None
-        value = float(metrics[name][where])
-        raise NonFiniteMetric(name, step + index + 1, member, value)
-
-
-def _extend(
-    history: History,
-    metrics: Mapping[str, np.ndarray],
-    evaluation: Mapping[str, Any] | None,
-    step: int,
-) -> History:
-    metrics = _append(history.metrics, metrics)
-    if evaluation is None:
-        return history._replace(metrics=metrics)
-    visit = {
-        name: np.asarray(jax.device_get(value))[..., None]
-        for name, value in evaluation.items()
-    }
-    return History(
-        metrics=metrics,
-        evaluations=_append(history.evaluations, visit),
-        evaluation_steps=np.append(history.evaluation_steps, np.int32(step)),
-    )
-
-
-def _nonempty(history: History) -> dict[str, Any]:
-    # A checkpoint of the history holds no array without elements.
-    return {name: part for name, part in history._asdict().items() if np.size(part)}
-
-
-def _append(
-    old: Mapping[str, np.ndarray], new: Mapping[str, np.ndarray]
-) -> dict[str, np.ndarray]:
-    if old and set(old) != set(new):
-        raise ValueError(
-            "The names of the metrics must not change during a run; they differ in "
-            f"{sorted(set(old) ^ set(new))}."
-        )
-    return {
-        name: np.concatenate([old[name], values], axis=-1) if old else np.array(values)
-        for name, values in new.items()
-    }
