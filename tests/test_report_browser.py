@@ -12,7 +12,7 @@ from experiments.report import page, results
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 BROWSER = next(filter(None, map(shutil.which, _NAMES)), None)
-WIDTHS = (320, 390, 768, 1280)
+WIDTHS = (320, 390, 768, 961, 1280)
 
 pytestmark = pytest.mark.skipif(
     BROWSER is None, reason="no chromium found: the page was not seen in a browser"

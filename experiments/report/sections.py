@@ -158,7 +158,10 @@ def training_block(run: Results) -> Block:
     pictures = [figures.learning(rows, name) for name in _DIAGNOSTICS]
     drawn = {*_DIAGNOSTICS, "return/r_psi", "return/r_p"}
     others = {row["metric"] for row in rows} - drawn
-    absent = [f"{len(others)} more metrics are in metrics.csv."] if others else []
+    count = (
+        "1 more metric is" if len(others) == 1 else f"{len(others)} more metrics are"
+    )
+    absent = [f"{count} in metrics.csv."] if others else []
     if not any(pictures):
         absent.insert(0, _lacks("Training diagnostics", "learning"))
     return _block(pictures, absent=absent)

@@ -16,7 +16,7 @@ SPREAD_NOTE = (
 # Numbers of people or stays among the measures of a policy, hidden where small.
 _COUNTS = ("patients", "stays")
 # More would break words on a desktop.
-_MOST_COLUMNS = 8
+_MOST_COLUMNS = 6
 
 
 class Table(NamedTuple):
