@@ -78,6 +78,10 @@ class FileSource:
             temp_directory="",
             # Row order is restored by sorting small results; keeping it costs memory.
             preserve_insertion_order=False,
+            # DuckDB takes a gzipped CSV for a few dozen rows and would build its hash
+            # table from CHARTEVENTS. As written, the large table stands on the left
+            # and is streamed past the small ones.
+            disabled_optimizers="join_order,build_side_probe_side",
         )
         self._raw = {name: self._read(path) for name, path in self._paths.items()}
         for name in files.TABLES:
