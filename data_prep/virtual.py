@@ -20,7 +20,6 @@ from omgrl_jax.data import dataset
 from omgrl_jax.envs import clinicians, heparin, population, stays
 from omgrl_jax.runtime import storage
 
-FLAGS = flags.FLAGS
 STATES = ("paper", "full", "history")
 CHUNK = 1000  # stays simulated at once: bounds memory, compiles a single shape
 
@@ -222,10 +221,12 @@ def write(config: Config, out: str | pathlib.Path) -> dataset.Schema:
     return schema
 
 
-def define_flags() -> None:
+def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     """One flag for each field of `Config`, and --out."""
-    flags.DEFINE_string("out", None, "Directory to write the dataset into.")
-    flags.mark_flag_as_required("out")
+    flags.DEFINE_string(
+        "out", None, "Directory to write the dataset into.", flag_values=values
+    )
+    flags.mark_flag_as_required("out", flag_values=values)
     define = {
         bool: flags.DEFINE_bool,
         int: flags.DEFINE_integer,
@@ -233,24 +234,28 @@ def define_flags() -> None:
         str: flags.DEFINE_string,
     }
     for field in dataclasses.fields(Config):
-        define[type(field.default)](field.name, field.default, field.metadata["help"])
+        text = field.metadata["help"]
+        define[type(field.default)](field.name, field.default, text, flag_values=values)
+
+
+def config_from_flags(values: flags.FlagValues = flags.FLAGS) -> Config:
+    """The configuration that the parsed flags describe."""
+    names = [field.name for field in dataclasses.fields(Config)]
+    fields: dict[str, Any] = {name: values[name].value for name in names}
+    return Config(**fields)
 
 
 def main(argv: list[str]) -> None:
     """Writes the dataset named by the flags."""
     del argv
-    names = [field.name for field in dataclasses.fields(Config)]
     try:
-        config = Config(**{name: getattr(FLAGS, name) for name in names})
+        config = config_from_flags()
     except ValueError as error:
         raise SystemExit(str(error)) from error
-    schema = write(config, FLAGS.out)
-    logging.info(
-        "%d stays in %s; dose bins (U/h): %s",
-        config.stays,
-        FLAGS.out,
-        ", ".join(schema.actions.labels),
-    )
+    out = flags.FLAGS.out
+    schema = write(config, out)
+    bins = ", ".join(schema.actions.labels)
+    logging.info("%d stays in %s; dose bins (U/h): %s", config.stays, out, bins)
 
 
 if __name__ == "__main__":

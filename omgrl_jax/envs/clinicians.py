@@ -7,13 +7,13 @@ sometimes react an hour late and sometimes not at all.
 """
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from omgrl_jax.envs import heparin, patients
+from omgrl_jax.envs import noise as noise_lib
 from omgrl_jax.types import Array, Key
 
 
@@ -71,6 +71,27 @@ class Practice:
                 )
         if list(self.edges) != sorted(set(self.edges)):
             raise ValueError("Practice.edges must increase strictly.")
+
+
+def from_dict(fields: dict[str, Any]) -> Practice:
+    """Restores a practice from plain JSON types (`dataclasses.asdict` makes them).
+
+    Args:
+      fields: field names and values, possibly read back from JSON.
+
+    Returns:
+      An equal configuration.
+
+    Raises:
+      ValueError: on unknown fields.
+    """
+    known = {field.name for field in dataclasses.fields(Practice)}
+    if unknown := sorted(set(fields) - known):
+        raise ValueError(f"Practice has no field {', '.join(unknown)}.")
+    plain: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()
+    }
+    return Practice(**plain)
 
 
 def raschke() -> Practice:
@@ -147,18 +168,17 @@ def clinician_reset(
     practice: Practice, key: Key, observation: heparin.Observation
 ) -> ClinicianState:
     """A new clinician for the patient seen in `observation`; consumes the key."""
-    noise = jax.random.normal(key, (5,))
-    uniform = jax.scipy.stats.norm.cdf(noise[:2])
+    uniform, noise = noise_lib.draw(key, 2, 3)
     weight = observation.features[heparin.FEATURE_NAMES.index("weight")]
-    weight = weight * jnp.exp(patients.log_sd(practice.weight_cv) * noise[2])
+    weight = weight * jnp.exp(patients.log_sd(practice.weight_cv) * noise[0])
     rate = practice.initial_rate * jnp.exp(
-        patients.log_sd(practice.initial_rate_cv) * noise[3]
+        patients.log_sd(practice.initial_rate_cv) * noise[1]
     )
     opens_with_bolus = uniform[0] < practice.initial_bolus_share
     bolus = jnp.where(opens_with_bolus, practice.initial_bolus * weight, 0.0)
     return ClinicianState(
         weight=weight,
-        gain=practice.gain * jnp.exp(patients.log_sd(practice.gain_cv) * noise[4]),
+        gain=practice.gain * jnp.exp(patients.log_sd(practice.gain_cv) * noise[2]),
         gives_boluses=uniform[1] < practice.bolus_share,
         rate=_rounded(practice, rate * weight),
         bolus=_rounded(practice, bolus),
@@ -186,7 +206,7 @@ def clinician_dose(
       The clinician afterwards and the order. The baseline aPTT of hour 0 changes
       nothing: the opening dose is the clinician's habit.
     """
-    uniform = jax.random.uniform(key, (2,))
+    uniform, _ = noise_lib.draw(key, 2, 0)
     waiting = state.waiting | (observation.channel_measured[0] & state.started)
     acts = waiting & (uniform[0] < practice.promptness)
     follows = acts & (uniform[1] < practice.adherence)

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from omgrl_jax.envs import kinetics, patients
+from omgrl_jax.envs import noise as noise_lib
 from omgrl_jax.envs import signs as signs_lib
 from omgrl_jax.envs.population import PatientDistribution, shifted
 from omgrl_jax.envs.recording import (
@@ -76,15 +77,14 @@ def reset(config: PatientDistribution, key: Key) -> tuple[PatientState, Observat
     """
     patient_key, noise_key = jax.random.split(key)
     patient = patients.sample_patient(config, patient_key)
-    noise = jax.random.normal(noise_key, (5 + len(config.signs),))
-    uniform = jax.scipy.stats.norm.cdf(noise[:3])
+    uniform, noise = noise_lib.draw(noise_key, 3, 2 + len(config.signs))
     within = signs_lib.column(config.signs, "within")
-    signs = patient.set_points + within * noise[5:]
-    drift = config.drift_sd * noise[3]
+    signs = patient.set_points + within * noise[2:]
+    drift = config.drift_sd * noise[0]
     concentration = jnp.zeros(())
     body = patients.kinetics_of(config, patient, signs, drift)
     measured = kinetics.aptt(body, concentration)
-    measured = measured * jnp.exp(config.residual_sd * noise[4])
+    measured = measured * jnp.exp(config.residual_sd * noise[1])
     state = PatientState(
         patient=patient,
         concentration=concentration,
@@ -122,9 +122,7 @@ def step(
     Returns:
       The patient at the end of the hour, what is known then, and the truth then.
     """
-    # All noise of the hour comes from one call: the generator is what costs.
-    noise = jax.random.normal(key, (4 + len(config.signs),))
-    uniform = jax.scipy.stats.norm.cdf(noise[:2])
+    uniform, noise = noise_lib.draw(key, 2, 2 + len(config.signs))
     hour = kinetics.one_hour(
         kinetics_now(config, state), state.concentration, dose, bolus
     )
@@ -133,11 +131,11 @@ def step(
     after = state._replace(
         concentration=hour.concentration,
         signs=signs_lib.advance(
-            config.signs, state.signs, state.patient.set_points, noise[4:]
+            config.signs, state.signs, state.patient.set_points, noise[2:]
         ),
-        drift=config.drift_persistence * state.drift + drift_innovation * noise[2],
+        drift=config.drift_persistence * state.drift + drift_innovation * noise[0],
         **draw_panel(config, state, uniform[0]),
-        **draw_aptt(config, state, noise[3], uniform[1]),
+        **draw_aptt(config, state, noise[1], uniform[1]),
     )
     truth = Truth(
         aptt=true_aptt(config, after),

@@ -11,6 +11,7 @@ the response, the unit in which laboratories report heparin activity.
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 
 from omgrl_jax.types import Array
@@ -87,13 +88,16 @@ def one_hour(
     inflow = infusion / kinetics.volume
     c = concentration + bolus / kinetics.volume
     cleared = jnp.zeros_like(c)
-    for _ in range(SUBSTEPS):  # four small steps: XLA fuses them into one kernel
+
+    def substep(_, carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        c, cleared = carry
         e1 = elimination(kinetics, c)
         e2 = elimination(kinetics, c + 0.5 * width * (inflow - e1))
         e3 = elimination(kinetics, c + 0.5 * width * (inflow - e2))
         e4 = elimination(kinetics, c + width * (inflow - e3))
         mean = (e1 + 2.0 * e2 + 2.0 * e3 + e4) / 6.0
         # After a very large clearance the step may cross zero by rounding.
-        c = jnp.maximum(c + width * (inflow - mean), 0.0)
-        cleared = cleared + width * mean
+        return jnp.maximum(c + width * (inflow - mean), 0.0), cleared + width * mean
+
+    c, cleared = jax.lax.fori_loop(0, SUBSTEPS, substep, (c, cleared))
     return HourOfKinetics(concentration=c, eliminated=cleared * kinetics.volume)

@@ -2,11 +2,11 @@
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from omgrl_jax.envs import kinetics
+from omgrl_jax.envs import noise as noise_lib
 from omgrl_jax.envs import signs as signs_lib
 from omgrl_jax.envs.population import PatientDistribution
 from omgrl_jax.types import Array, Key
@@ -45,15 +45,15 @@ def log_sd(cv: float) -> float:
 def sample_patient(config: PatientDistribution, key: Key) -> Patient:
     """Draws one patient; the key is consumed."""
     count = len(config.signs)
-    noise = jax.random.normal(key, (7 + count,))
+    uniform, noise = noise_lib.draw(key, 1, 6 + count)
     age = config.age_mean + config.age_sd * noise[0]
     age = jnp.clip(age, *config.age_range)
-    female = jax.scipy.stats.norm.cdf(noise[1]) < config.female_share
+    female = uniform[0] < config.female_share
     weight = jnp.where(female, config.weight_women, config.weight_men)
-    weight = jnp.clip(weight * jnp.exp(config.weight_cv * noise[2]), 35.0, 220.0)
+    weight = jnp.clip(weight * jnp.exp(config.weight_cv * noise[1]), 35.0, 220.0)
 
     rho = config.clearance_volume_correlation
-    mixed = rho * noise[3] + (1.0 - rho**2) ** 0.5 * noise[4]
+    mixed = rho * noise[2] + (1.0 - rho**2) ** 0.5 * noise[3]
     years = age - config.reference_age
     log_weight = jnp.log(weight / config.reference_weight)
     return Patient(
@@ -62,17 +62,17 @@ def sample_patient(config: PatientDistribution, key: Key) -> Patient:
         weight=weight,
         volume=config.volume_per_kg
         * weight
-        * jnp.exp(log_sd(config.volume_cv) * noise[3]),
+        * jnp.exp(log_sd(config.volume_cv) * noise[2]),
         log_clearance=config.clearance_weight_power * log_weight
         + config.clearance_age * years
         + log_sd(config.clearance_cv) * mixed,
         log_slope=jnp.log(config.response_slope)
         + config.slope_age * years
-        + log_sd(config.slope_cv) * noise[5],
+        + log_sd(config.slope_cv) * noise[4],
         log_baseline=jnp.log(config.baseline_aptt)
-        + log_sd(config.baseline_cv) * noise[6],
+        + log_sd(config.baseline_cv) * noise[5],
         set_points=jnp.asarray(signs_lib.medians(config.signs))
-        + signs_lib.column(config.signs, "between") * noise[7:],
+        + signs_lib.column(config.signs, "between") * noise[6:],
     )
 
 
