@@ -18,7 +18,7 @@ import sklearn
 from sklearn.impute import KNNImputer
 
 NEIGHBOURS = 5
-_CHUNK = 4096
+_CHUNK = 1024
 _WORKING_MIB = 128
 
 
@@ -56,7 +56,9 @@ def impute(
     lifted = np.where(log, np.log(np.where(log, rows, 1.0)), rows)
     known = ~np.isnan(lifted[training])
     if (~known.any(axis=0)).any():
-        absent = [names[f] for f in np.flatnonzero(~known.any(axis=0))]
+        absent = [
+            n for n, seen in zip(names, known.any(axis=0), strict=True) if not seen
+        ]
         raise ValueError(
             f"{', '.join(absent)}: no training stay has a credible value; give the "
             "whole tables, or another --seed where the cohort is very small"

@@ -68,7 +68,7 @@ def define_flags() -> None:
     for field in dataclasses.fields(assemble.Config):
         name, text = field.name, _HELP[field.name]
         if name in _CHOICES:
-            flags.DEFINE_enum(name, field.default, _CHOICES[name], text)
+            flags.DEFINE_enum(name, str(field.default), _CHOICES[name], text)
         else:
             define[type(field.default)](name, field.default, text)
 
@@ -127,7 +127,7 @@ def main(argv: list[str]) -> None:
             assemble.Config(**{name: getattr(FLAGS, name) for name in names}),
             memory=FLAGS.memory,
             threads=FLAGS.threads,
-            allow_git_worktree=FLAGS[_ALLOW].value,
+            allow_git_worktree=FLAGS.allow_git_worktree,
         )
     except (ValueError, storage.WorktreeError) as error:
         sys.exit(f"data_prep.mimic3: {error}")
