@@ -7,6 +7,7 @@ last state is kept; nothing clinical is required. Everything here is numpy.
 import hashlib
 import pathlib
 import zipfile
+import zlib
 from typing import NamedTuple
 
 import numpy as np
@@ -165,7 +166,7 @@ def save(directory: str | pathlib.Path, schema: Schema, arrays: Trajectories) ->
         **{
             name: None
             if getattr(arrays, name) is None
-            else np.ascontiguousarray(getattr(arrays, name), _DTYPES[kind])
+            else _typed(name, np.asarray(getattr(arrays, name)), kind)
             for name, (_, kind) in _FIELDS.items()
         }
     )
@@ -175,9 +176,7 @@ def save(directory: str | pathlib.Path, schema: Schema, arrays: Trajectories) ->
     present = {k: v for k, v in typed._asdict().items() if v is not None}
     fingerprint = content_hash(schema, typed)
     storage.atomic_savez(directory / _ARRAYS, **present)
-    storage.atomic_write(
-        directory / _SCHEMA, schema_lib.to_json(schema, fingerprint)
-    )
+    storage.atomic_write(directory / _SCHEMA, schema_lib.to_json(schema, fingerprint))
     return fingerprint
 
 
@@ -205,11 +204,7 @@ def load(directory: str | pathlib.Path) -> Dataset:
         schema, expected = schema_lib.from_json((directory / _SCHEMA).read_text())
     except ValueError as error:
         raise DatasetError(f"{_SCHEMA}: {error}") from error
-    try:
-        with np.load(directory / _ARRAYS, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
-        raise DatasetError(f"{_ARRAYS}: cannot be read ({error})") from error
+    arrays = _read(directory / _ARRAYS)
     if unknown := sorted(set(arrays) - set(_FIELDS)):
         raise DatasetError(f"{_ARRAYS}: unknown array {unknown}")
     if absent := [name for name in _REQUIRED if name not in arrays]:
@@ -234,6 +229,30 @@ def content_hash(schema: Schema, trajectories: Trajectories) -> str:
             digest.update(name.encode())
             digest.update(np.ascontiguousarray(array, _DTYPES[kind]).tobytes())
     return digest.hexdigest()
+
+
+def _typed(name: str, array: np.ndarray, kind: str) -> np.ndarray:
+    """The array as it is stored; only rounding to float32 may change a number."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        typed = np.ascontiguousarray(array, _DTYPES[kind])
+    _expect(
+        kind == "f" or np.array_equal(typed, array),
+        name,
+        f"holds values that cannot be stored as {_DTYPES[kind].__name__}",
+    )
+    return typed
+
+
+def _read(path: pathlib.Path) -> dict[str, np.ndarray]:
+    try:
+        # Opened here, since numpy leaves the file open where the archive is damaged.
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise ValueError("a single array, not an archive of arrays")
+            return {name: archive[name] for name in archive.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise DatasetError(f"{_ARRAYS}: cannot be read ({error})") from error
 
 
 def _expect(holds: bool, field: str, message: str) -> None:

@@ -209,7 +209,7 @@ def from_json(text: str) -> tuple[Schema, str]:
         raw = json.loads(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"not valid JSON ({error})") from error
-    if raw.pop("version", None) != VERSION:
+    if not isinstance(raw, dict) or raw.pop("version", None) != VERSION:
         raise ValueError(f"version: this program reads version {VERSION}")
     content_hash = raw.pop("content_hash", "")
     known = {field.name for field in dataclasses.fields(Schema)}
@@ -231,7 +231,7 @@ def from_json(text: str) -> tuple[Schema, str]:
                 "states": {k: tuple(v) for k, v in raw.get("states", {}).items()},
             }
         )
-    except (KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"missing or unknown field: {error}") from error
     check(schema)
     return schema, content_hash
