@@ -147,7 +147,14 @@ def build(source: Source, config: Config) -> Built:
         grid = grid_lib.make(cohort, found, weight, gas, config.intubated, repairs)
         stage("imputation")
         filled = grid_lib.fill(
-            grid, cohort, split == 0, donors=config.donors, seed=config.seed
+            grid,
+            cohort,
+            split == 0,
+            donors=config.donors,
+            seed=config.seed,
+            progress=lambda chunks: tqdm.tqdm(
+                chunks, "nearest neighbours", leave=False, disable=None
+            ),
         )
         stage("doses")
         amounts = cohort_lib.dose_matrix(cohort, doses)

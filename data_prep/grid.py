@@ -82,7 +82,13 @@ def make(
 
 
 def fill(
-    grid: Grid, cohort: pd.DataFrame, training: np.ndarray, *, donors: int, seed: int
+    grid: Grid,
+    cohort: pd.DataFrame,
+    training: np.ndarray,
+    *,
+    donors: int,
+    seed: int,
+    progress: impute.Progress,
 ) -> np.ndarray:
     """Imputes what is unknown.
 
@@ -95,6 +101,7 @@ def fill(
       training: [N] bool.
       donors: see `impute.impute`.
       seed: see `impute.impute`.
+      progress: see `impute.impute`.
 
     Returns:
       [R, F] features without NaN.
@@ -118,6 +125,7 @@ def fill(
         names,
         donors=donors,
         seed=seed,
+        progress=progress,
     )
 
 

@@ -17,6 +17,8 @@ import numpy as np
 import sklearn
 from sklearn.impute import KNNImputer
 
+Progress = Callable[[range], Iterable[int]]
+
 NEIGHBOURS = 5
 _CHUNK = 1024
 _WORKING_MIB = 128
@@ -31,7 +33,7 @@ def impute(
     *,
     donors: int = 5000,
     seed: int = 0,
-    progress: Callable[[range], Iterable[int]] = lambda chunks: chunks,
+    progress: Progress = iter,
 ) -> np.ndarray:
     """Imputes missing values.
 

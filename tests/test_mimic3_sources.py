@@ -9,11 +9,13 @@ import subprocess
 import sys
 
 import duckdb
+import ibis
 import numpy as np
+import pandas as pd
 import pytest
 from mimic3_records import Records
 
-from data_prep import assemble, files, mimic3, sources
+from data_prep import assemble, cohort, files, mimic3, selections, sources
 from omgrl_jax.data import dataset
 from omgrl_jax.runtime import storage
 
@@ -87,6 +89,48 @@ def test_large_table_is_streamed_past_the_cohort(tmp_path):
     source = sources.FileSource(directory, memory="100MB", threads=1)
     built = assemble.build(source, assemble.Config(bins=2))
     assert dataset.content_hash(built.schema, built.trajectories) == expected
+
+
+class Offline:
+    """Typed tables without an engine: queries are only compiled."""
+
+    def __init__(self, dialect):
+        self.dialect, self.compiled = dialect, []
+
+    def table(self, name):
+        return ibis.table(files.TABLES[name], name=name)
+
+    def local(self, name, frame):
+        return ibis.memtable(frame)
+
+    def batches(self, query, of):
+        self.compiled.append(str(ibis.to_sql(query, dialect=self.dialect)))
+        yield query.schema().to_pyarrow().empty_table().to_pandas()
+
+
+@pytest.mark.filterwarnings("ignore:The 'future.infer_string' option")
+@pytest.mark.parametrize("dialect", ["postgres", "bigquery", "duckdb"])
+def test_one_definition_of_the_selections_serves_other_engines(dialect):
+    engine = Offline(dialect)
+    chosen = cohort.windows(
+        pd.DataFrame({"subject_id": [1], "start": [0], "admission": [0], "hours": [9]}),
+        28.0,
+    )
+    assert list(selections.stays(engine).columns)[:2] == ["subject_id", "icustay_id"]
+    selections.heparin_carevue(engine)
+    selections.heparin_metavision(engine)
+    for table in ("chartevents", "labevents"):
+        (frame,) = selections.measurements(engine, table, chosen)
+        assert frame.columns.tolist() == [
+            "stay",
+            "time",
+            "variable",
+            "value",
+            "unit",
+            "text",
+        ]
+    assert len(engine.compiled) == 5
+    assert all("SELECT" in text for text in engine.compiled)
 
 
 @pytest.mark.parametrize(
@@ -205,8 +249,6 @@ def test_counts_of_few_patients_are_hidden(tmp_path):
 
 
 def test_patients_are_split_whole_and_by_seed():
-    from data_prep import cohort
-
     patients = np.repeat(np.arange(100) * 7, 3)
     number, split = cohort.split_patients(patients, 0.1, 0.2, seed=3)
     assert np.bincount(split).tolist() == [210, 30, 60]
