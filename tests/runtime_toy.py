@@ -1,7 +1,8 @@
 """A small algorithm with everything that makes resuming hard, and a run to kill.
 
 Its state holds a typed key, an Adam state, a ring buffer that samples come from, a
-target that shares its arrays with the parameters, and a counter.
+target that shares its arrays with the parameters, the data themselves, and a counter
+whose first value is a Python number.
 """
 
 import collections
@@ -42,6 +43,7 @@ def make(bad_update=None):
             "buffer": jnp.zeros((CAPACITY, data.shape[1])),
             "key": state_key,
             "count": 0,
+            "data": data,
         }
 
     def update(state, key, data):
@@ -59,7 +61,7 @@ def make(bad_update=None):
         loss, gradient = jax.value_and_grad(loss_of)(state["params"])
         change, adam = optimizer.update(gradient, state["adam"])
         params = optax.apply_updates(state["params"], change)
-        count = state["count"] + 1
+        count = state["count"] + jnp.int32(1)
         if bad_update is not None:
             loss = jnp.where(count >= bad_update, jnp.nan, loss)
         state = {
@@ -69,6 +71,7 @@ def make(bad_update=None):
             "buffer": buffer,
             "key": next_key,
             "count": count,
+            "data": state["data"],
         }
         return state, {"toy/loss": loss, "toy/norm": optax.tree.norm(params)}
 

@@ -41,6 +41,7 @@ def test_count_is_an_argument_or_comes_from_the_environment(tmp_path):
     assert run(COUNT.format(""), OMGRL_HOST_DEVICES="5", **cache) == "5 5"
     flag = "--xla_force_host_platform_device_count=4"
     assert run(COUNT.format(3), XLA_FLAGS=flag, **cache) == "4 4"
+    assert (tmp_path / "omgrl_jax").is_dir()
 
 
 def test_default_is_one_device_for_each_core(tmp_path):

@@ -112,15 +112,17 @@ def test_worktree_is_refused_with_the_flag_that_allows_it(worktree, tmp_path):
             storage.refuse_git_worktree(path, False, "allow_worktree")
         assert str(path) in str(error.value)
     link = tmp_path / "link"
-    link.symlink_to(worktree)
+    (worktree / "a").mkdir()
+    link.symlink_to(worktree / "a")
     with pytest.raises(storage.WorktreeError):
-        storage.refuse_git_worktree(link / "a", False, "allow_worktree")
+        storage.refuse_git_worktree(link / "b", False, "allow_worktree")
     # Neither of these raises.
     assert storage.refuse_git_worktree(worktree, True, "allow_worktree") is None
     assert storage.refuse_git_worktree(tmp_path / "x", False, "allow_worktree") is None
 
 
 def test_relative_path_counts_from_where_the_user_stands(worktree, monkeypatch):
-    monkeypatch.chdir(worktree)
+    (worktree / "a").mkdir()
+    monkeypatch.chdir(worktree / "a")
     with pytest.raises(storage.WorktreeError):
         storage.refuse_git_worktree("out", False, "allow_worktree")

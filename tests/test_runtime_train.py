@@ -92,6 +92,35 @@ def test_members_of_a_sweep_equal_single_runs():
                 np.testing.assert_array_equal(swept[name][member], values, name)
 
 
+def test_members_may_have_data_of_their_own():
+    def update(state, key, data):
+        shared, own = data
+        draw = jax.random.uniform(key)
+        return state + shared * own * draw, {"own": own}
+
+    algorithm = Algorithm(lambda key, data: data[1] * 10, update, None, None)
+    keys = runtime_toy.make_key(3)
+    own = jnp.asarray([1.0, 2.0, 3.0])
+
+    def train_with(key, member_data):
+        return train.train(
+            algorithm,
+            key,
+            jnp.float32(0.5),
+            num_updates=4,
+            interval=2,
+            member_data=member_data,
+            progress=False,
+        )
+
+    swept = train_with(jax.random.clone(keys), own)
+    assert swept.history.metrics["own"].tolist() == [[1] * 4, [2] * 4, [3] * 4]
+    for member in range(3):
+        single = train_with(keys[member], own[member])
+        np.testing.assert_array_equal(swept.state[member], single.state)
+    assert np.all(np.asarray(swept.state) > 10 * np.asarray(own))
+
+
 def test_callback_sees_each_interval_and_fills_the_history():
     algorithm, _ = runtime_toy.make()
     seen = []
@@ -157,6 +186,38 @@ def test_resumed_run_equals_uninterrupted_run(tmp_path, members):
     assert expected.keys() == found.keys()
     for name in expected:
         assert expected[name].tobytes() == found[name].tobytes(), name
+
+
+def test_resumed_run_returns_to_the_multiples_of_the_interval(tmp_path):
+    algorithm, _ = runtime_toy.make()
+    for num_updates in (7, 20):
+        with checkpoint.Checkpoints(tmp_path) as checkpoints:
+            result = run(
+                algorithm,
+                num_updates=num_updates,
+                checkpoints=checkpoints,
+                callback=runtime_toy.evaluate,
+            )
+    assert result.history.evaluation_steps.tolist() == [5, 7, 10, 15, 20]
+
+
+@pytest.mark.parametrize("members", [0, 2, 3])
+def test_later_intervals_compile_nothing(members):
+    algorithm, _ = runtime_toy.make()
+    compiled, at_visits = [], []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda name, *_, **__: compiled.append(name) if "backend" in name else None
+    )
+    try:
+        run(
+            algorithm,
+            members,
+            callback=lambda step, state: at_visits.append(len(compiled)),
+        )
+    finally:
+        jax.monitoring.clear_event_listeners()
+    assert at_visits[0] > 0
+    assert at_visits == at_visits[:1] * 4
 
 
 def test_finished_run_is_not_run_again(tmp_path):

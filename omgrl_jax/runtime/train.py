@@ -51,6 +51,7 @@ def run_interval(
     step: jax.Array,
     data: Any,
     num_updates: int,
+    member_data: Any = None,
 ) -> tuple[Any, dict[str, jax.Array]]:
     """Runs updates `step .. step + num_updates - 1` as one compiled scan.
 
@@ -65,26 +66,26 @@ def run_interval(
       step: [] int32, updates done so far.
       data: pytree shared by all members.
       num_updates: length U of the interval.
+      member_data: pytree of each member's own data, leaves [N, ...] (or of the single
+        run), or None.
 
     Returns:
       The new state, and the metrics [U], or [N, U].
     """
 
-    def one(member: tuple[Any, jax.Array], shared: Any) -> tuple[Any, Any]:
-        start, key = member
+    def one(member: tuple[Any, jax.Array, Any], shared: Any) -> tuple[Any, Any]:
+        start, key, own = member
+        given = _pair(shared, own)
 
         def body(carry: Any, index: jax.Array) -> tuple[Any, Any]:
             update_key = jax.random.fold_in(key, step + index)
-            return algorithm.update(carry, update_key, shared)
+            return algorithm.update(carry, update_key, given)
 
         return jax.lax.scan(body, start, jnp.arange(num_updates, dtype=jnp.int32))
 
     if run_key.ndim == 0:
-        return one((state, run_key), data)
-    out = sweep.sweep(one, (state, run_key), data)
-    home = sweep.member_sharding(run_key.shape[0])
-    # Where the state came from, or the next interval would be compiled again.
-    return out if home is None else jax.lax.with_sharding_constraint(out, home)
+        return one((state, run_key, member_data), data)
+    return sweep.sweep(one, (state, run_key, member_data), data)
 
 
 def train(
@@ -94,6 +95,7 @@ def train(
     *,
     num_updates: int,
     interval: int,
+    member_data: Any = None,
     checkpoints: checkpoint.Checkpoints | None = None,
     checkpoint_every: int = 1,
     callback: Callback | None = None,
@@ -110,6 +112,8 @@ def train(
       num_updates: updates in total.
       interval: updates between two visits of the host, which comes at its multiples
         and at the end. A shorter last interval is compiled on its own.
+      member_data: pytree of data that a member does not share, leaves [N, ...] for a
+        sweep; where given, the algorithm receives the pair (data, its own).
       checkpoints: where to save and from where to resume; None for neither.
       checkpoint_every: save at each so many intervals, and at the end.
       callback: called as `callback(step, state)` after each interval. What it returns
@@ -134,7 +138,9 @@ def train(
             "num_updates, interval and checkpoint_every must be positive, not "
             f"{counts}."
         )
-    step, state, run_key, data, history = _prepare(algorithm, key, data, checkpoints)
+    step, state, run_key, data, member_data, history = _prepare(
+        algorithm, key, data, member_data, checkpoints
+    )
     with tqdm.tqdm(
         total=num_updates, initial=step, desc=description, disable=not progress
     ) as bar:
@@ -142,7 +148,7 @@ def train(
             # A resumed run returns to the multiples of the interval.
             length = min(interval - step % interval, num_updates - step)
             state, metrics = run_interval(
-                algorithm, state, run_key, jnp.int32(step), data, length
+                algorithm, state, run_key, jnp.int32(step), data, length, member_data
             )
             metrics = jax.device_get(metrics)
             history_lib.check_finite(metrics, step)
@@ -162,18 +168,19 @@ def _prepare(
     algorithm: Algorithm,
     key: jax.Array,
     data: Any,
+    own: Any,
     checkpoints: checkpoint.Checkpoints | None,
-) -> tuple[int, Any, jax.Array, Any, History]:
-    """Returns step, state, run key, data and history, each where it will live."""
+) -> tuple[int, Any, jax.Array, Any, Any, History]:
+    """Returns step, state, run key, both data and history, each where it will live."""
     home = data_home = None
     if key.ndim:
         home = sweep.member_sharding(key.shape[0])
         data_home = sweep.data_sharding(key.shape[0])
-    data = jax.device_put(data, data_home)
+    data, own = jax.device_put(data, data_home), jax.device_put(own, home)
     init_key, run_key = _split(key)
-    step, state, history = _start(algorithm, init_key, run_key, data, checkpoints)
+    step, state, history = _start(algorithm, init_key, run_key, data, own, checkpoints)
     state, run_key = jax.device_put((_own(state), run_key), home)
-    return step, state, run_key, data, history
+    return step, state, run_key, data, own, history
 
 
 def _split(key: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -187,24 +194,32 @@ def _start(
     init_key: jax.Array,
     run_key: jax.Array,
     data: Any,
+    own: Any,
     checkpoints: checkpoint.Checkpoints | None,
 ) -> tuple[int, Any, History]:
     """Returns step, state and history of the newest checkpoint, or of a new run."""
 
-    def init(key: jax.Array, shared: Any) -> Any:
+    def init(key: jax.Array, shared: Any, own: Any) -> Any:
+        def one(member: tuple[jax.Array, Any], shared: Any) -> Any:
+            return algorithm.init(member[0], _pair(shared, member[1]))
+
         if key.ndim == 0:
-            return algorithm.init(key, shared)
-        return sweep.sweep(algorithm.init, key, shared)
+            return one((key, own), shared)
+        return sweep.sweep(one, (key, own), shared)
 
     compiled = jax.jit(init)
     if checkpoints is not None:
-        template = (compiled.eval_shape(init_key, data), run_key)
+        template = (compiled.eval_shape(init_key, data, own), run_key)
         saved = checkpoints.restore(template)
         if saved is not None:
             state, saved_key = saved.state
             _check_same_key(saved_key, run_key, checkpoints)
             return saved.step, state, history_lib.from_saved(saved.history)
-    return 0, compiled(init_key, data), history_lib.empty()
+    return 0, compiled(init_key, data, own), history_lib.empty()
+
+
+def _pair(shared: Any, own: Any) -> Any:
+    return shared if own is None else (shared, own)
 
 
 def _check_same_key(
@@ -218,9 +233,9 @@ def _check_same_key(
 
 
 def _own(state: Any) -> Any:
-    """Copies every leaf, so that donation finds no array twice and no weak type.
+    """Copies every leaf, so that donation takes nothing that others hold.
 
-    A target network may share its arrays with the network it copies, and a weak type
-    would have the interval traced a second time.
+    A state may hold the data itself, or a network twice. The copies also lose weak
+    types, which would have the interval traced a second time.
     """
     return jax.tree.map(lambda leaf: jnp.array(leaf, dtype=leaf.dtype), state)
