@@ -22,7 +22,7 @@ class Standardiser(NamedTuple):
 
     Attributes:
       mean: [K] mean of `f(x)` over training rows.
-      std: [K] standard deviation, at least 1e-3.
+      std: [K] standard deviation; 1 where the training rows do not differ.
       log: [K] bool.
     """
 
@@ -316,7 +316,24 @@ def sample_transitions(records: Records, key: Key, size: int) -> Transition:
 
 
 def sample_windows(records: Records, key: Key, size: int, horizon: int) -> Transition:
-    """Draws `size` windows of `horizon` steps, fields [size, horizon, ...]."""
+    """Draws `size` windows of `horizon` steps, fields [size, horizon, ...].
+
+    Args:
+      records: made with the same horizon, or windows would run into other stays.
+      key: consumed.
+      size: number of windows, drawn with replacement.
+      horizon: steps of a window.
+
+    Returns:
+      The windows.
+
+    Raises:
+      ValueError: if no stay is long enough.
+    """
+    if records.windows.shape[0] == 0:
+        raise ValueError(
+            f"no stay has {horizon} steps: choose a shorter horizon, or longer stays"
+        )
     index = jax.random.randint(key, (size,), 0, records.windows.shape[0])
     steps = jnp.arange(horizon, dtype=jnp.int32)
     rows = records.windows[index][:, None] + steps[None, :]
@@ -363,9 +380,12 @@ def _per_row(lengths: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 def _moments(raw: np.ndarray, log: np.ndarray) -> Standardiser:
     lifted = np.where(log, np.log(np.where(log, raw, 1.0)), raw).astype(np.float64)
-    std = np.maximum(lifted.std(axis=0), 1e-3)
+    mean, std = lifted.mean(axis=0), lifted.std(axis=0)
+    # A column that never moves keeps its unit: divided by a small number, the first
+    # stay in which it does move would be thousands of deviations away.
+    std = np.where(std <= 1e-6 * np.abs(mean), 1.0, std)
     return Standardiser(
-        jnp.asarray(lifted.mean(axis=0), jnp.float32),
+        jnp.asarray(mean, jnp.float32),
         jnp.asarray(std, jnp.float32),
         jnp.asarray(log),
     )
