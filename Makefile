@@ -41,6 +41,6 @@ lint: setup ## Check style and format with ruff.
 types: setup ## Check types with pyright.
 	$(PY) -m pyright --pythonpath $(PY) --warnings
 
-clean: ## Remove runs and caches; .venv stays.
-	rm -rf runs build dist *.egg-info .pytest_cache .ruff_cache
+clean: ## Remove caches and builds; .venv and runs/ stay.
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache
 	find omgrl_jax experiments data_prep tests -name __pycache__ -prune -exec rm -rf {} +
