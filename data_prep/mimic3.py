@@ -15,6 +15,7 @@ import sys
 from absl import app, flags, logging
 
 from data_prep import assemble, sources
+from data_prep import config as config_lib
 from omgrl_jax.data import dataset
 from omgrl_jax.runtime import storage
 
@@ -43,14 +44,14 @@ _HELP = {
     "suppress_small_counts": "Write counts of 1 to 10 as '<=10' in the tables.",
 }
 _CHOICES = {
-    "state": assemble.STATES,
-    "intubated": assemble.INTUBATED,
-    "arterial_co2": tuple(assemble.ARTERIAL_CO2),
+    "state": config_lib.STATES,
+    "intubated": config_lib.INTUBATED,
+    "arterial_co2": tuple(config_lib.ARTERIAL_CO2),
 }
 
 
 def define_flags() -> None:
-    """Flags for the fields of `assemble.Config` and for this program."""
+    """Flags for the fields of `config_lib.Config` and for this program."""
     flags.DEFINE_string("source", None, "Directory with the tables of MIMIC-III.")
     flags.DEFINE_string("out", None, "Directory to write into; made with mode 0700.")
     flags.mark_flags_as_required(["source", "out"])
@@ -65,7 +66,7 @@ def define_flags() -> None:
         float: flags.DEFINE_float,
         str: flags.DEFINE_string,
     }
-    for field in dataclasses.fields(assemble.Config):
+    for field in dataclasses.fields(config_lib.Config):
         name, text = field.name, _HELP[field.name]
         if name in _CHOICES:
             flags.DEFINE_enum(name, str(field.default), _CHOICES[name], text)
@@ -76,7 +77,7 @@ def define_flags() -> None:
 def convert(
     source: str | pathlib.Path,
     out: str | pathlib.Path,
-    config: assemble.Config,
+    config: config_lib.Config,
     *,
     memory: str = "1GB",
     threads: int = 2,
@@ -119,12 +120,12 @@ def convert(
 def main(argv: list[str]) -> None:
     """Converts what the flags name; faults of the input end in one line."""
     del argv
-    names = [field.name for field in dataclasses.fields(assemble.Config)]
+    names = [field.name for field in dataclasses.fields(config_lib.Config)]
     try:
         convert(
             FLAGS.source,
             FLAGS.out,
-            assemble.Config(**{name: getattr(FLAGS, name) for name in names}),
+            config_lib.Config(**{name: getattr(FLAGS, name) for name in names}),
             memory=FLAGS.memory,
             threads=FLAGS.threads,
             allow_git_worktree=FLAGS.allow_git_worktree,
