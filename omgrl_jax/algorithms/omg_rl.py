@@ -105,15 +105,13 @@ def make(
         learner, reward_metrics = reward.update(
             state.reward, reward_key, pool, densities, windows
         )
-
-        def learned(transitions: Transition) -> Array:
-            return reward.value(learner.params, transitions)
-
+        learned = reward.for_agent(learner.params, rollouts, windows)
         agent_state, metrics = dyna.improve(
             config.agent, agent, state.agent, buffer, learned, improve_key, data.train
         )
         metrics = {**metrics, **reward_metrics}
-        metrics["return/r_psi"] = jnp.mean(jnp.sum(learned(rollouts), axis=0))
+        r_psi = reward.value(learner.params, rollouts)
+        metrics["return/r_psi"] = jnp.mean(jnp.sum(r_psi, axis=0))
         return State(agent_state, buffer, learner, pool, state.epoch + 1), metrics
 
     def log_probs(state: State, observations: Array) -> Array:

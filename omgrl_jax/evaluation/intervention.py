@@ -24,10 +24,12 @@ class Cases(NamedTuple):
     Attributes:
       states: [N, S] standardised states.
       patients: the simulator's states, leaves [N, ...].
+      doses: [N] what the clinician gives next, U in the hour.
     """
 
     states: Array
     patients: heparin.PatientState
+    doses: Array
 
 
 class Test(NamedTuple):
@@ -80,8 +82,8 @@ def cases(
       The cases.
     """
 
-    def one(key: Key) -> tuple[Array, heparin.PatientState]:
-        reset_key, clinician_key, run_key = jax.random.split(key, 3)
+    def one(key: Key) -> Cases:
+        reset_key, clinician_key, run_key, last_key = jax.random.split(key, 4)
         patient, seen = heparin.reset(config, reset_key)
         clinician = clinicians.clinician_reset(practice, clinician_key, seen)
         observer = simulation.start_observer(space, seen)
@@ -102,14 +104,14 @@ def cases(
             return (patient, seen, clinician, observer, key), None
 
         start = (patient, seen, clinician, observer, run_key)
-        (patient, seen, _, observer, _), _ = jax.lax.scan(
+        (patient, seen, clinician, observer, _), _ = jax.lax.scan(
             hour, start, None, length=hours
         )
         state, _ = simulation.observe(space, scales, observer, seen)
-        return state, patient
+        _, order = clinicians.clinician_dose(practice, clinician, last_key, seen)
+        return Cases(state, patient, order.total)
 
-    states, at = jax.jit(jax.vmap(one))(jax.random.split(key, patients))
-    return Cases(states, at)
+    return jax.jit(jax.vmap(one))(jax.random.split(key, patients))
 
 
 def run(
@@ -120,6 +122,7 @@ def run(
     cases: Cases,
     channel: int = 0,
     hours: int = 6,
+    limited: bool = True,
 ) -> Test:
     """Holds every dose from every case.
 
@@ -131,6 +134,8 @@ def run(
       cases: where to start.
       channel: index of the aPTT among the channels.
       hours: hours for which a dose is held.
+      limited: compare values as a laboratory reports them, up to its limit: beyond it
+        no record says anything about the size of an overdose.
 
     Returns:
       The test.
@@ -158,7 +163,10 @@ def run(
     actions = range(doses.shape[0])
     model = np.stack([predicted(params, cases.states, jnp.int32(a)) for a in actions])
     truth = np.stack([true(cases.patients, doses[a]) for a in actions])
-    return summarise(np.asarray(doses), model.T, truth.T)
+    ceiling = config.aptt_limit if limited else np.inf
+    return summarise(
+        np.asarray(doses), np.minimum(model.T, ceiling), np.minimum(truth.T, ceiling)
+    )
 
 
 def summarise(doses: np.ndarray, model: np.ndarray, truth: np.ndarray) -> Test:
@@ -179,7 +187,7 @@ def summarise(doses: np.ndarray, model: np.ndarray, truth: np.ndarray) -> Test:
 
     with np.errstate(invalid="ignore"):
         ranks = [
-            stats.spearmanr(m, t).statistic if np.ptp(m) > 0 else 0.0
+            stats.spearmanr(m, t).statistic if np.ptp(m) * np.ptp(t) > 0 else 0.0
             for m, t in zip(model, truth, strict=True)
         ]
     slope_model, slope_truth = slope(model), slope(truth)

@@ -1,6 +1,7 @@
 """The guided reward r_psi (arXiv 2409.13299, Eqs. 7-8 and Algorithm 2)."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -29,9 +30,14 @@ class RewardConfig:
       learning_rate: Adam's step size.
       weight_decay: decoupled weight decay.
       bound: r_psi lies in (-bound, bound).
+      centring: weight of the squared mean of r_psi over a batch: a constant shift
+        changes nothing in the likelihood, but would drift until the bound cuts it.
       steps: gradient steps per epoch.
       expert_windows: experts' windows drawn per epoch; they are appended to the pool.
       batch: windows and trajectories per gradient step, each.
+      normalise: the agent is given (r_psi - mean) / deviation over the experts' windows
+        and the rollouts of the epoch, so that the entropy coefficient keeps its meaning
+        whatever scale the likelihood settles on.
       pool_epochs: epochs of rollouts, with their policies, that form the pool.
       power: exponent that tempers the importance weights; 1 leaves them as they are.
     """
@@ -41,10 +47,12 @@ class RewardConfig:
     hidden: tuple[int, ...] = (128, 64)
     learning_rate: float = 5e-4
     weight_decay: float = 1e-4
-    bound: float = 3.0
+    bound: float = 10.0
+    centring: float = 1.0
     steps: int = 10
     expert_windows: int = 128
     batch: int = 64
+    normalise: bool = False
     pool_epochs: int = 2
     power: float = 1.0
 
@@ -76,6 +84,8 @@ class Reward(NamedTuple):
     Attributes:
       init: `(key) -> Learner`.
       value: `(params, transitions [...]) -> [...]`, r_psi.
+      for_agent: `(params, rollouts, windows) -> reward function`: r_psi as the agent is
+        given it.
       densities: `(pool, policy_params, behaviour_params, windows [N, H]) ->
         (pool density, window density)` for the configured mode.
       update: `(learner, key, pool, densities, windows) -> (learner, metrics)`, all steps
@@ -84,6 +94,7 @@ class Reward(NamedTuple):
 
     init: Callable[[Key], optimize.Learner]
     value: Callable[[Params, Transition], Array]
+    for_agent: Callable[[Params, Transition, Transition], Callable]
     densities: Callable[..., tuple[Array, Array]]
     update: Callable[..., tuple[optimize.Learner, Metrics]]
 
@@ -117,6 +128,17 @@ def make(
         else:
             raw = network.apply(params, transitions.outcome)[..., 0]
         return config.bound * jnp.tanh(raw / config.bound)
+
+    def for_agent(
+        params: Params, rollouts: Transition, windows: Transition
+    ) -> Callable[[Transition], Array]:
+        if not config.normalise:
+            return functools.partial(value, params)
+        seen = jnp.concatenate(
+            [value(params, rollouts).ravel(), value(params, windows).ravel()]
+        )
+        mean, deviation = jnp.mean(seen), jnp.std(seen) + 1e-3
+        return lambda transitions: (value(params, transitions) - mean) / deviation
 
     def log_density(log_probs: Array) -> Array:
         """[K, M, H] of K equally frequent samplers to the density of the mode."""
@@ -168,7 +190,8 @@ def make(
             config.mode,
             config.power,
         )
-        return out, {
+        middle = 0.5 * (jnp.mean(expert) + jnp.mean(sampled))
+        return out + config.centring * jnp.square(middle), {
             "reward/loss": out,
             "reward/ess": weights.ess,
             "reward/largest_weight": weights.largest,
@@ -209,12 +232,15 @@ def make(
         )
         return learner, jax.tree.map(lambda x: x[-1], metrics)
 
-    return Reward(init, value, densities, update)
+    return Reward(init, value, for_agent, densities, update)
 
 
 def flatten(trajectories: Transition) -> Transition:
     """Pool leaves [K, B, H, ...] to [K * B, H, ...]."""
-    return jax.tree.map(lambda x: x.reshape((-1, *x.shape[2:])), trajectories)
+    # Not -1: without channels a leaf has no element from which to infer it.
+    return jax.tree.map(
+        lambda x: x.reshape((x.shape[0] * x.shape[1], *x.shape[2:])), trajectories
+    )
 
 
 def push(pool: Pool, epoch: Array, rollouts: Transition, sampler: Params) -> Pool:

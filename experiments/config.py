@@ -1,0 +1,95 @@
+"""The configuration of a run: each field is a flag of the experiment scripts."""
+
+import dataclasses
+from typing import Any
+
+from omgrl_jax.algorithms import combo, omg_rl
+from omgrl_jax.learners.dyna import RolloutConfig
+from omgrl_jax.learners.reward import RewardConfig
+from omgrl_jax.learners.soft_actor_critic import AgentConfig
+from omgrl_jax.models.ensemble import FitConfig
+from omgrl_jax.models.world import WorldConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """Everything that the result of a run depends on, beside the dataset.
+
+    Attributes:
+      state: the state to learn from (paper, full, history); empty for the dataset's
+        default.
+      algorithms: what to train, in this order.
+      seeds: number of seeds, trained as one batch.
+      first_seed: the first of them.
+      epochs: training epochs (the paper's episodes).
+      interval: epochs between checkpoints.
+      patients: new virtual patients per policy and seed in the true simulator.
+      hours: hours for which each of them is treated.
+      model_hours: hours of the rollouts on which policies are scored in the model.
+      behaviour_hidden: widths of the behaviour policy's layers.
+      world: the world model.
+      fit: how its networks and the behaviour policy are fitted.
+      agent: actor and critic.
+      rollout: use of the world model.
+      reward: the guided reward.
+    """
+
+    state: str = ""
+    algorithms: tuple[str, ...] = ("omg_rl", "combo")
+    seeds: int = 1
+    first_seed: int = 0
+    epochs: int = 200
+    interval: int = 50
+    patients: int = 400
+    hours: int = 48
+    model_hours: int = 24
+    behaviour_hidden: tuple[int, ...] = (128, 128)
+    world: WorldConfig = dataclasses.field(default_factory=WorldConfig)
+    fit: FitConfig = dataclasses.field(default_factory=FitConfig)
+    agent: AgentConfig = dataclasses.field(default_factory=AgentConfig)
+    rollout: RolloutConfig = dataclasses.field(default_factory=RolloutConfig)
+    reward: RewardConfig = dataclasses.field(default_factory=RewardConfig)
+
+    def __post_init__(self) -> None:
+        """Rejects what cannot be meant, naming the flag."""
+        unknown = [name for name in self.algorithms if name not in ALGORITHMS]
+        if unknown or not self.algorithms:
+            raise ValueError(
+                f"--algorithms={','.join(self.algorithms)}: choose among "
+                f"{', '.join(ALGORITHMS)}"
+            )
+        for name in ("seeds", "epochs", "interval", "patients", "hours", "model_hours"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"--{name} must be at least 1")
+
+    @property
+    def seed_list(self) -> list[int]:
+        """The seeds of the run."""
+        return list(range(self.first_seed, self.first_seed + self.seeds))
+
+
+def _omg_rl(config: RunConfig, space: Any, dynamics: Any, behaviour: Any) -> Any:
+    settings = omg_rl.Config(config.agent, config.rollout, config.reward)
+    return omg_rl.make(settings, space, dynamics, behaviour)
+
+
+def _combo(config: RunConfig, space: Any, dynamics: Any, behaviour: Any) -> Any:
+    del behaviour
+    return combo.make(combo.Config(config.agent, config.rollout), space, dynamics)
+
+
+# name -> (configuration, space, dynamics, behaviour policy) -> Algorithm
+ALGORITHMS = {"omg_rl": _omg_rl, "combo": _combo}
+
+
+def flat(config: RunConfig) -> dict[str, Any]:
+    """The configuration as flag names and plain values."""
+    out: dict[str, Any] = {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            inner = dataclasses.asdict(value)
+            out.update({f"{field.name}_{k}": v for k, v in inner.items()})
+        else:
+            out[field.name] = value
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in out.items()}

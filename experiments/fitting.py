@@ -1,0 +1,157 @@
+"""Fits the world model and the behaviour policy of every seed, once."""
+
+import dataclasses
+import pathlib
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tqdm
+
+from experiments.config import RunConfig
+from experiments.task import Task
+from omgrl_jax.data.records import Space
+from omgrl_jax.learners import actor as actor_lib
+from omgrl_jax.learners import behaviour as behaviour_lib
+from omgrl_jax.models import world as world_lib
+from omgrl_jax.runtime import parameters, storage
+from omgrl_jax.types import Params, Policy
+
+
+class Fitted(NamedTuple):
+    """One seed's supervised models.
+
+    Attributes:
+      world: parameters of the world model.
+      behaviour: parameters of the behaviour policy mu.
+      losses: arrays by name: losses by epoch and the elites, for figures.
+    """
+
+    world: world_lib.WorldParams
+    behaviour: Params
+    losses: dict[str, np.ndarray]
+
+
+class Models(NamedTuple):
+    """The functions, and every seed's parameters."""
+
+    world: world_lib.World
+    behaviour: Policy
+    fitted: list[Fitted]
+
+
+def fit_all(config: RunConfig, task: Task, directory: pathlib.Path) -> Models:
+    """Fits what is not there yet; each seed's result is written when it is complete.
+
+    Args:
+      config: the run's configuration.
+      task: the task.
+      directory: where the parameters go, one folder a seed.
+
+    Returns:
+      The models.
+    """
+    world = world_lib.make(config.world, task.space)
+    policy, fit_behaviour = behaviour_lib.make(config.behaviour_hidden, task.space)
+    fitted = []
+    for seed in config.seed_list:
+        folder = directory / f"seed_{seed}"
+        done = _load(config, task, world, policy, folder)
+        if done is None:
+            done = _fit(config, task, world, fit_behaviour, seed)
+            _save(done, folder)
+        fitted.append(done)
+    return Models(world, policy, fitted)
+
+
+def _fit(
+    config: RunConfig, task: Task, world: Any, fit_behaviour: Any, seed: int
+) -> Fitted:
+    world_key, behaviour_key = jax.random.split(jax.random.key(seed))
+    with tqdm.tqdm(desc=f"world model, seed {seed}", leave=True) as bar:
+        params, fits = world_lib.fit(
+            world,
+            config.world,
+            config.fit,
+            world_key,
+            task.scales,
+            task.train,
+            task.validation,
+            _reporter(bar),
+        )
+        alone = dataclasses.replace(config.fit, members=1, elites=1)
+        behaviour, cloned = fit_behaviour(
+            behaviour_key,
+            alone,
+            task.scales,
+            task.train,
+            task.validation,
+            _reporter(bar),
+        )
+    losses = {"behaviour.validation": cloned.validation_loss}
+    for name, fit in fits.items():
+        losses[f"{name}.train"] = fit.train_loss
+        losses[f"{name}.validation"] = fit.validation_loss
+        losses[f"{name}.elites"] = fit.elites
+    return Fitted(params, behaviour, losses)
+
+
+def _reporter(bar: Any) -> Any:
+    """Shows epochs; their largest number is not reached when members stop early."""
+    state = {"done": 0}
+
+    def report(done: int, largest: int, loss: float) -> None:
+        if done < state["done"]:
+            state["done"] = 0
+        bar.total = (bar.n - state["done"]) + largest
+        bar.update(done - state["done"])
+        bar.set_postfix_str(f"validation {loss:.3f}")
+        state["done"] = done
+
+    return report
+
+
+def _save(fitted: Fitted, folder: pathlib.Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    parameters.save(folder / "world.npz", fitted.world)
+    parameters.save(folder / "behaviour.npz", fitted.behaviour)
+    # Written last: its presence says that the seed is complete.
+    storage.atomic_savez(folder / "losses.npz", **fitted.losses)
+
+
+def _load(
+    config: RunConfig, task: Task, world: Any, policy: Policy, folder: pathlib.Path
+) -> Fitted | None:
+    if not (folder / "losses.npz").is_file():
+        return None
+    members = config.fit.elites
+
+    def stacked(init: Any) -> Any:
+        keys = jax.random.split(jax.random.key(0), members)
+        return jax.eval_shape(jax.vmap(init), keys)
+
+    size = jax.ShapeDtypeStruct((task.space.state_dim,), jnp.float32)
+    template = world_lib.WorldParams(
+        features=stacked(world.init_features),
+        outcomes=stacked(world.init_outcomes),
+        scales=task.scales,
+        low=size,
+        high=size,
+    )
+    actor_init = _behaviour_init(config, task.space)
+    with np.load(folder / "losses.npz", allow_pickle=False) as archive:
+        losses = {name: archive[name] for name in archive.files}
+    return Fitted(
+        parameters.load(folder / "world.npz", template),
+        parameters.load(
+            folder / "behaviour.npz", jax.eval_shape(actor_init, jax.random.key(0))
+        ),
+        losses,
+    )
+
+
+def _behaviour_init(config: RunConfig, space: Space) -> Any:
+    hidden = config.behaviour_hidden
+    return actor_lib.make(hidden, space.state_dim, space.num_actions).init
+

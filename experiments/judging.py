@@ -1,0 +1,259 @@
+"""Judges models and policies on held-out records: rows and figures for the report."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.config import RunConfig
+from experiments.fitting import Models
+from experiments.task import Task, last_values
+from experiments.training import Trained
+from omgrl_jax.data import records as records_lib
+from omgrl_jax.evaluation import alignment, dynamics, in_model
+from omgrl_jax.learners import reward as reward_lib
+from omgrl_jax.models import world as world_lib
+from omgrl_jax.types import Params, Policy
+
+MODES = ("stochastic", "greedy")
+
+
+def constant(action: int, num_actions: int) -> Policy:
+    """The policy that always takes one action; it has no parameters."""
+
+    def log_probs(params: Params, states: jax.Array) -> jax.Array:
+        del params
+        row = jnp.where(jnp.arange(num_actions) == action, 0.0, -1e9)
+        return jnp.broadcast_to(row, (*states.shape[:-1], num_actions))
+
+    return Policy(log_probs)
+
+
+def uniform(num_actions: int) -> Policy:
+    """The policy that draws every action with equal chance."""
+
+    def log_probs(params: Params, states: jax.Array) -> jax.Array:
+        del params
+        shape = (*states.shape[:-1], num_actions)
+        return jnp.full(shape, -jnp.log(float(num_actions)))
+
+    return Policy(log_probs)
+
+
+def policies(
+    task: Task, models: Models, trained: dict[str, Trained], index: int
+) -> dict[str, tuple[Policy, Params]]:
+    """All policies of one seed: learned, cloned and the simple ones.
+
+    Args:
+      task: the task.
+      models: fitted models.
+      trained: trained algorithms.
+      index: which seed.
+
+    Returns:
+      Name -> (policy, parameters).
+    """
+    out: dict[str, tuple[Policy, Params]] = {}
+    for name, one in trained.items():
+        state = jax.tree.map(lambda x: x[index], one.states)
+        out[name] = (Policy(one.algorithm.log_probs), state)
+    out["behavioural_cloning"] = (models.behaviour, models.fitted[index].behaviour)
+    count = task.space.num_actions
+    out["random"] = (uniform(count), ())
+    for action in range(count):
+        out[f"constant_{action}"] = (constant(action, count), ())
+    return out
+
+
+def learned_reward(
+    config: RunConfig, task: Task, models: Models, trained: dict[str, Trained]
+) -> reward_lib.Reward | None:
+    """The functions of r_psi, or None where OMG-RL was not trained."""
+    if "omg_rl" not in trained:
+        return None
+    policy = Policy(trained["omg_rl"].algorithm.log_probs)
+    return reward_lib.make(config.reward, task.space, policy, models.behaviour)
+
+
+def reward_params(trained: dict[str, Trained], index: int) -> Params:
+    """Parameters of one seed's r_psi."""
+    params = trained["omg_rl"].states.reward.params
+    return jax.tree.map(lambda x: x[index], params)
+
+
+def dynamics_rows(task: Task, models: Models, seeds: list[int]) -> dict[str, Any]:
+    """Open-loop errors by seed, and the first seed's calibration.
+
+    Args:
+      task: the task.
+      models: fitted models.
+      seeds: labels of the seeds.
+
+    Returns:
+      `dynamics` and `calibration` rows; empty where no held-out stay is long enough.
+    """
+    if task.test.windows.shape[0] == 0:
+        return {"dynamics": [], "calibration": []}
+    channel = _channel(task)
+    last = jnp.asarray(last_values(task, "test", channel))
+    given = dynamics.courses(task.test, channel, last)
+    rows = []
+    for seed, fitted in zip(seeds, models.fitted, strict=True):
+        found = dynamics.horizon_errors(
+            task.space, models.world.dynamics, fitted.world, given, channel
+        )
+        rows += [{"seed": seed, **row} for row in found]
+    first = models.fitted[0].world
+    marks = dynamics.calibration(models.world, first, task.test, channel)
+    return {"dynamics": rows, "calibration": marks}
+
+
+def model_policy_rows(
+    config: RunConfig, task: Task, models: Models, trained: dict[str, Trained]
+) -> list[dict[str, Any]]:
+    """Every policy, and the clinicians, scored inside the learned world."""
+    hours = config.model_hours
+    rows_at = in_model.stay_starts(task.test, hours)
+    if rows_at.size == 0:
+        return []
+    starts = task.test.states[rows_at]
+    reward = learned_reward(config, task, models, trained)
+    value = None if reward is None else reward.value
+    rows = []
+    for index, seed in enumerate(config.seed_list):
+        world = models.fitted[index].world
+        psi = None if reward is None else reward_params(trained, index)
+        key = jax.random.fold_in(jax.random.key(seed), 77)
+        named = policies(task, models, trained, index)
+        for name, (policy, params) in named.items():
+            for mode in MODES if name in (*trained, "behavioural_cloning") else ("-",):
+                courses = in_model.policy_courses(
+                    models.world,
+                    world,
+                    policy,
+                    params,
+                    key,
+                    starts,
+                    hours,
+                    mode == "greedy",
+                )
+                found = in_model.score(task.space, world, courses, value, psi)
+                rows.append(_row(name, mode, "model", seed, found))
+        records = task.test
+        if task.space.recorded_reward is None:
+            records = world_lib.relabel(models.world, world, records)
+        courses = in_model.recorded_courses(records, rows_at, hours)
+        found = in_model.score(task.space, world, courses, value, psi)
+        rows.append(_row("clinicians", "-", "model", seed, found))
+    return rows
+
+
+def dose_heatmap(task: Task, named: dict[str, tuple[Policy, Params]]) -> Any:
+    """Probability of each dose by last measured value, clinicians beside the agents.
+
+    Args:
+      task: the task.
+      named: policies to show.
+
+    Returns:
+      The report's section, None where the task has no monitored channel. Bins with ten
+      rows or fewer stay empty.
+    """
+    if task.space.target is None:
+        return None
+    channel, low, high = task.space.target
+    z = jnp.asarray(last_values(task, "test", channel))[:, None]
+    scale = jax.tree.map(lambda x: x[channel : channel + 1], task.scales.channel)
+    value = np.asarray(records_lib.Standardiser(*scale).invert(z))[:, 0]
+    rows = np.asarray(task.test.transitions)
+    edges = np.round(low + (high - low) * np.array([-1, -0.5, -0.25, 0, 0.5, 1, 1.5]))
+    bins = np.digitize(value[rows], edges)
+    states = task.test.states[rows]
+    actions = np.asarray(task.test.actions[rows])
+    shown = {"clinicians": np.eye(task.space.num_actions)[actions]}
+    for name, (policy, params) in named.items():
+        shown[name] = np.asarray(jnp.exp(policy.log_probs(params, states)))
+
+    def cells(probabilities: np.ndarray) -> list[list[float | None]]:
+        table: list[list[float | None]] = []
+        for b in range(edges.size + 1):
+            here = bins == b
+            count = int(here.sum())
+            mean = probabilities[here].mean(axis=0) if count > 10 else None
+            empty = [None] * task.space.num_actions
+            table.append(empty if mean is None else [float(x) for x in mean])
+        return table
+
+    return {
+        "aptt_edges": edges.tolist(),
+        "dose_labels": labels(task),
+        "policies": {name: cells(p) for name, p in shown.items()},
+    }
+
+
+def reward_curve(
+    task: Task, models: Models, reward: reward_lib.Reward, params: Params
+) -> dict[str, Any] | None:
+    """r_psi against the predicted channel, by dose, over held-out states.
+
+    Args:
+      task: the task.
+      models: fitted models; the first seed's world is used.
+      reward: r_psi.
+      params: its parameters.
+
+    Returns:
+      The report's section, None without a monitored channel.
+    """
+    if task.space.target is None:
+        return None
+    channel, low, high = task.space.target
+    rows = np.asarray(task.test.transitions)[:4000]
+    values, outcome = alignment.reward_table(
+        reward.value,
+        params,
+        models.world.dynamics,
+        models.fitted[0].world,
+        task.test.states[rows],
+        task.space.num_actions,
+    )
+    raw = np.asarray(task.scales.channel.invert(jnp.asarray(outcome)))[..., channel]
+    width = (high - low) / 8
+    edges = np.arange(low - 8 * width, high + 12 * width, width)
+    centres = 0.5 * (edges[1:] + edges[:-1])
+    where = np.digitize(raw, edges) - 1
+
+    def mean_at(table: np.ndarray, index: np.ndarray) -> list[float | None]:
+        found = [table[index == b] for b in range(centres.size)]
+        return [float(x.mean()) if x.size > 10 else None for x in found]
+
+    recorded = where[np.arange(rows.size), np.asarray(task.test.actions[rows])]
+    counts = np.array([(recorded == b).sum() for b in range(centres.size)], float)
+    return {
+        "aptt": centres.tolist(),
+        "dose_labels": labels(task),
+        "values": [
+            mean_at(values[:, a], where[:, a]) for a in range(task.space.num_actions)
+        ],
+        "mean": mean_at(values, where),
+        "density": (counts / max(counts.sum(), 1.0)).tolist(),
+    }
+
+
+def labels(task: Task) -> list[str]:
+    """Texts of the actions."""
+    given = task.schema.actions.labels
+    return list(given) if given else [str(a) for a in range(task.space.num_actions)]
+
+
+def _channel(task: Task) -> int:
+    if task.space.target is not None:
+        return task.space.target[0]
+    return 0 if task.space.recorded_reward is None else task.space.recorded_reward
+
+
+def _row(name: str, mode: str, world: str, seed: int, found: Any) -> dict[str, Any]:
+    numbers = {key: float(value) for key, value in found.items()}
+    return {"policy": name, "mode": mode, "world": world, "seed": seed, **numbers}

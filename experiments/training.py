@@ -1,0 +1,144 @@
+"""Trains each algorithm over all seeds as one batched, resumable run."""
+
+import pathlib
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from experiments.config import ALGORITHMS, RunConfig, flat
+from experiments.fitting import Models
+from experiments.task import Task
+from omgrl_jax.data.records import Records
+from omgrl_jax.learners import dyna
+from omgrl_jax.models import world as world_lib
+from omgrl_jax.runtime import checkpoint, parameters, storage, train
+from omgrl_jax.types import Algorithm, Array, Key, Params
+
+
+class Own(NamedTuple):
+    """What a seed does not share with the others, leaves [N, ...].
+
+    Attributes:
+      world: its world model.
+      behaviour: its behaviour policy.
+      outcome: [N, R, C] its estimate of the channels for every recorded row.
+    """
+
+    world: Params
+    behaviour: Params
+    outcome: Array
+
+
+class Trained(NamedTuple):
+    """An algorithm after training.
+
+    Attributes:
+      algorithm: the functions.
+      states: final states, leaves [N, ...].
+      history: metrics by name, [N, epochs].
+    """
+
+    algorithm: Algorithm
+    states: Any
+    history: train.Result
+
+
+def own_data(models: Models, task: Task) -> Own:
+    """Stacks the seeds' models and their estimates for the recorded rows."""
+    outcomes = [
+        _outcome(models.world, task, one.world, task.train) for one in models.fitted
+    ]
+    world = _stack([one.world for one in models.fitted])
+    behaviour = _stack([one.behaviour for one in models.fitted])
+    return Own(world, behaviour, jnp.stack(outcomes))
+
+
+def with_own_models(algorithm: Algorithm) -> Algorithm:
+    """The algorithm on pairs (shared records, a seed's own models)."""
+
+    def join(pair: tuple[Records, Own]) -> dyna.Data:
+        shared, own = pair
+        records = shared._replace(outcome=own.outcome)
+        return dyna.Data(records, own.world, own.behaviour)
+
+    def init(key: Key, pair: Any) -> Any:
+        return algorithm.init(key, join(pair))
+
+    def update(state: Any, key: Key, pair: Any) -> Any:
+        return algorithm.update(state, key, join(pair))
+
+    return algorithm._replace(init=init, update=update)
+
+
+def train_all(
+    config: RunConfig, task: Task, models: Models, out: pathlib.Path
+) -> dict[str, Trained]:
+    """Trains every algorithm of the configuration, from checkpoints where there are.
+
+    Args:
+      config: the run's configuration.
+      task: the task.
+      models: fitted models of every seed.
+      out: directory of the run; checkpoints go to `restricted/`, since buffers hold
+        recorded states, trained parameters to `model/`.
+
+    Returns:
+      The trained algorithms by name.
+    """
+    own = own_data(models, task)
+    keys = jax.vmap(jax.random.key)(jnp.array(config.seed_list))
+    checkpoints_root = storage.restricted_directory(out / "restricted")
+    trained = {}
+    for number, name in enumerate(config.algorithms):
+        algorithm = ALGORITHMS[name](
+            config, task.space, models.world.dynamics, models.behaviour
+        )
+        settings = {**flat(config), "algorithm": name, "dataset": task.hash}
+        with checkpoint.Checkpoints(
+            checkpoints_root / "checkpoints" / name, settings
+        ) as saved:
+            result = train.train(
+                with_own_models(algorithm),
+                jax.vmap(jax.random.fold_in, (0, None))(keys, number),
+                task.train,
+                member_data=own,
+                num_updates=config.epochs,
+                interval=config.interval,
+                checkpoints=saved,
+                description=f"{name}, {config.seeds} seeds",
+                show=["return/r_psi" if name == "omg_rl" else "return/r_p"],
+            )
+        trained[name] = Trained(algorithm, result.state, result)
+        for index, seed in enumerate(config.seed_list):
+            member = jax.tree.map(lambda x, i=index: x[i], result.state)
+            folder = out / "model" / f"seed_{seed}"
+            parameters.save(folder / f"{name}.npz", shareable(member))
+    return trained
+
+
+def shareable(state: Any) -> dict[str, Params]:
+    """The trained networks of a state: no buffer, no recorded row.
+
+    Args:
+      state: an algorithm's state.
+
+    Returns:
+      Parameters of actor and critic, and of the reward where one was learned.
+    """
+    out = {"actor": state.agent.actor.params, "critic": state.agent.critic.params}
+    if hasattr(state, "reward"):
+        out["reward"] = state.reward.params
+    return out
+
+
+def _outcome(
+    world: world_lib.World, task: Task, params: world_lib.WorldParams, records: Records
+) -> Array:
+    if task.space.recorded_reward is not None:
+        return records.outcome
+    return world_lib.relabel(world, params, records).outcome
+
+
+def _stack(trees: list[Any]) -> Any:
+    return jax.tree.map(lambda *x: jnp.stack(x), *trees)

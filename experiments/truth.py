@@ -1,0 +1,287 @@
+"""Judges models and policies where the truth is known: in the virtual patients."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.config import RunConfig
+from experiments.fitting import Models
+from experiments.judging import MODES, learned_reward, policies, reward_params
+from experiments.task import Task
+from experiments.training import Trained
+from omgrl_jax.envs import clinicians, heparin, stays
+from omgrl_jax.envs import population as population_lib
+from omgrl_jax.evaluation import alignment, dynamics, intervention, simulation
+from omgrl_jax.types import Key
+
+GATE = {"ratio": 0.6, "rank": 0.9}
+CASES = 300
+
+
+def population(task: Task) -> tuple[heparin.PatientDistribution, clinicians.Practice]:
+    """The simulator that made the dataset, from its schema."""
+    return population_lib.from_dict(task.schema.simulator["population"]), clinicians.from_dict(
+        task.schema.simulator["practice"]
+    )
+
+
+def evaluation_key(seed: int, purpose: int) -> Key:
+    """Keys of new patients: the same patients for every policy of a seed."""
+    return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), 991), purpose)
+
+
+def intervention_section(
+    config: RunConfig, task: Task, models: Models
+) -> tuple[dict[str, Any], list[intervention.Cases]]:
+    """Holds each dose for six hours in model and truth: the gate before any policy.
+
+    Args:
+      config: the run's configuration.
+      task: the task.
+      models: fitted models.
+
+    Returns:
+      The report's section, and the cases of each seed for further use.
+    """
+    distribution, practice = population(task)
+    rows, tests, cases = [], [], []
+    for seed, fitted in zip(config.seed_list, models.fitted, strict=True):
+        at = intervention.cases(
+            distribution,
+            practice,
+            task.space,
+            task.scales,
+            evaluation_key(seed, 1),
+            CASES,
+        )
+        test = intervention.run(
+            distribution, models.world.dynamics, fitted.world, task.scales, at
+        )
+        names = ("slope_model", "slope_truth", "ratio", "rank", "rank_all", "monotone")
+        rows.append({"seed": seed, **{name: getattr(test, name) for name in names}})
+        tests.append(test)
+        cases.append(at)
+    passed = all(
+        np.mean([row[name] for row in rows]) >= least for name, least in GATE.items()
+    )
+    curves = {
+        "dose": tests[0].doses.tolist(),
+        "model": np.median(np.concatenate([t.model for t in tests]), axis=0).tolist(),
+        "truth": np.median(np.concatenate([t.truth for t in tests]), axis=0).tolist(),
+    }
+    section = {"rows": rows, "thresholds": GATE, "passed": passed, "curves": curves}
+    return section, cases
+
+
+def dynamics_rows(config: RunConfig, task: Task, models: Models) -> list[dict]:
+    """Open-loop error of the aPTT against the truth on new stays, by seed."""
+    distribution, practice = population(task)
+    horizon = config.rollout.horizon
+    edges = jnp.asarray(task.schema.actions.edges)
+    rows = []
+    for seed, fitted in zip(config.seed_list, models.fitted, strict=True):
+        given = _true_courses(
+            task, distribution, practice, edges, evaluation_key(seed, 2), horizon
+        )
+        found = dynamics.horizon_errors(
+            task.space,
+            models.world.dynamics,
+            fitted.world,
+            given,
+            ceiling=distribution.aptt_limit,
+        )
+        rows += [
+            {"seed": seed, **row, "quantity": "true aPTT", "unit": "s"}
+            for row in found
+            if row["quantity"] != "state"
+        ]
+    return rows
+
+
+def _true_courses(
+    task: Task,
+    distribution: heparin.PatientDistribution,
+    practice: clinicians.Practice,
+    edges: jax.Array,
+    key: Key,
+    horizon: int,
+    patients: int = 300,
+    begin: int = 12,
+) -> dynamics.Courses:
+    """New clinicians' stays from hour `begin`, with the true aPTT of every hour."""
+    treated = stays.simulate(distribution, practice, key, patients, begin + horizon)
+
+    def states_of(seen: heparin.Observation, amounts: jax.Array) -> jax.Array:
+        first = jax.tree.map(lambda x: x[0], seen)
+        observer = simulation.start_observer(task.space, first)
+
+        def hour(observer: Any, now: Any) -> Any:
+            seen, amount = now
+            state, tracked = simulation.observe(
+                task.space, task.scales, observer, seen
+            )
+            return simulation.Observer(tracked, amount, jnp.bool_(False)), state
+
+        _, states = jax.lax.scan(hour, observer, (seen, amounts))
+        return states
+
+    amounts = treated.orders.total
+    padded = jnp.pad(amounts, ((0, 0), (0, 1)))
+    states = jax.jit(jax.vmap(states_of))(treated.observations, padded)[:, begin:]
+    scale = task.scales.channel
+    given = amounts[:, begin:]
+    return dynamics.Courses(
+        states=states,
+        actions=alignment.dose_bins(edges, given),
+        amounts=given,
+        value=scale.apply(treated.truth.aptt[:, begin:, None])[..., 0],
+        known=jnp.ones(given.shape, bool),
+        last=scale.apply(treated.observations.channel_value[:, begin])[:, 0],
+    )
+
+
+def policy_rows(
+    config: RunConfig, task: Task, models: Models, trained: dict[str, Trained]
+) -> list[dict[str, Any]]:
+    """Every policy on new virtual patients, the same ones for all, by seed."""
+    distribution, practice = population(task)
+    _, low, high = task.space.target
+    edges = jnp.asarray(task.schema.actions.edges)
+    doctors = stays.clinician_policy(practice)
+    rows = []
+    run = functools.partial(
+        _treat, distribution, config.patients, config.hours, low, high
+    )
+    for index, seed in enumerate(config.seed_list):
+        key = evaluation_key(seed, 3)
+        named = policies(task, models, trained, index)
+        for name, (policy, params) in named.items():
+            for mode in MODES if name in (*trained, "behavioural_cloning") else ("-",):
+                found = _learned(
+                    run, task, policy.log_probs, mode == "greedy", key, params
+                )
+                rows.append(_row(name, mode, seed, found))
+        for name, policy in (
+            ("clinicians", doctors),
+            ("clinicians_binned", simulation.binned(doctors, edges, task.scales.amounts)),
+            ("oracle", simulation.oracle(distribution, task.scales.amounts, low, high)),
+        ):
+            rows.append(_row(name, "-", seed, _fixed(run, policy, key)))
+    return rows
+
+
+def _treat(
+    distribution: heparin.PatientDistribution,
+    patients: int,
+    hours: int,
+    low: float,
+    high: float,
+    policy: stays.Policy,
+    key: Key,
+) -> dict[str, jax.Array]:
+    found, _ = simulation.outcomes(
+        distribution, policy, key, patients, hours, low, high
+    )
+    return found
+
+
+_COMPILED: dict[Any, Any] = {}
+
+
+def _learned(
+    run: Any, task: Task, log_probs: Any, greedy: bool, key: Key, params: Any
+) -> dict[str, jax.Array]:
+    """Runs a learned policy; compiled once for each kind of policy."""
+    name = (log_probs, greedy, run.args)
+    if name not in _COMPILED:
+
+        def treat(key: Key, params: Any) -> dict[str, jax.Array]:
+            policy = simulation.learned_policy(
+                task.space, task.scales, log_probs, params, greedy
+            )
+            return run(policy, key)
+
+        _COMPILED[name] = jax.jit(treat)
+    return _COMPILED[name](key, params)
+
+
+def _fixed(run: Any, policy: stays.Policy, key: Key) -> dict[str, jax.Array]:
+    return jax.jit(functools.partial(run, policy))(key)
+
+
+def alignment_rows(
+    config: RunConfig,
+    task: Task,
+    models: Models,
+    trained: dict[str, Trained],
+    cases: list[intervention.Cases],
+) -> list[dict[str, Any]]:
+    """r_psi, and the behaviour model's log-probability, against the true reward."""
+    reward = learned_reward(config, task, models, trained)
+    if reward is None:
+        return []
+    distribution, _ = population(task)
+    _, low, high = task.space.target
+    edges = jnp.asarray(task.schema.actions.edges)
+    rows = []
+    for index, seed in enumerate(config.seed_list):
+        at = cases[index]
+        truth = alignment.true_reward(
+            distribution, at, task.scales.amounts, low, high
+        )
+        scores, _ = alignment.reward_table(
+            reward.value,
+            reward_params(trained, index),
+            models.world.dynamics,
+            models.fitted[index].world,
+            at.states,
+            task.space.num_actions,
+        )
+        log_mu = np.asarray(
+            models.behaviour.log_probs(models.fitted[index].behaviour, at.states)
+        )
+        chosen = np.asarray(alignment.dose_bins(edges, at.doses))
+        for name, table in (("r_psi", scores), ("log_mu", log_mu)):
+            found = alignment.correlate(table, truth, chosen)
+            rows.append({"seed": seed, "reward": name, **found._asdict()})
+    return rows
+
+
+def examples(
+    config: RunConfig, task: Task, trained: dict[str, Trained], count: int = 4
+) -> list[dict[str, Any]]:
+    """A few virtual patients under the first algorithm and under clinicians."""
+    distribution, practice = population(task)
+    name = config.algorithms[0]
+    state = jax.tree.map(lambda x: x[0], trained[name].states)
+    agent = simulation.learned_policy(
+        task.space, task.scales, trained[name].algorithm.log_probs, state
+    )
+    key = evaluation_key(config.first_seed, 4)
+    doctors = stays.clinician_policy(practice)
+    courses = {}
+    for who, policy in (("agent", agent), ("clinicians", doctors)):
+        run = functools.partial(
+            stays.simulate_policy, distribution, policy, key, count, config.hours
+        )
+        courses[who] = jax.jit(run)()
+    hours = [float(h) for h in range(1, config.hours + 1)]
+
+    def course(treated: stays.Stays, i: int) -> dict[str, list[float]]:
+        return {
+            "aptt": np.asarray(treated.truth.aptt[i]).astype(float).tolist(),
+            "dose": np.asarray(treated.orders.total[i]).astype(float).tolist(),
+        }
+
+    return [
+        {"hours": hours, **{who: course(t, i) for who, t in courses.items()}}
+        for i in range(count)
+    ]
+
+
+def _row(name: str, mode: str, seed: int, found: Any) -> dict[str, Any]:
+    numbers = {key: float(value) for key, value in found.items()}
+    return {"policy": name, "mode": mode, "world": "simulator", "seed": seed, **numbers}
