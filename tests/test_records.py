@@ -98,7 +98,7 @@ def test_sampled_windows_stay_within_a_stay():
 
 def test_too_short_stays_are_named():
     _, train = make(horizon=4)
-    with pytest.raises(ValueError, match="no stay has 4 steps.*horizon"):
+    with pytest.raises(ValueError, match=r"no stay has 4 steps.*horizon"):
         records.sample_windows(train, jax.random.key(0), 5, 4)
 
 

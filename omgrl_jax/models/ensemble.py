@@ -146,7 +146,7 @@ def fit(
       The elites, their indices and the losses by epoch.
 
     Raises:
-      FloatingPointError: if no member reaches a finite validation loss.
+      FloatingPointError: if fewer than `elites` members reach a finite validation loss.
     """
     init_key, rows_key, run_key = jax.random.split(key, 3)
     rows = bootstrap_rows(rows_key, stay, config.members)
@@ -165,8 +165,13 @@ def fit(
         if bool(jnp.all(state.waited >= config.patience)):
             break
     best = np.asarray(state.best_loss)
-    if not np.isfinite(best).any():
-        raise FloatingPointError("ensemble: no member reached a finite validation loss")
+    # A member that never got there would be kept with its random first parameters.
+    finite = int(np.isfinite(best).sum())
+    if finite < config.elites:
+        raise FloatingPointError(
+            f"ensemble: {finite} of {config.members} members reached a finite validation "
+            f"loss, {config.elites} are wanted; lower learning_rate or look at the data"
+        )
     elites = np.argsort(best, kind="stable")[: config.elites]
     return Fit(
         params=jax.tree.map(lambda x: x[elites], state.best),
