@@ -16,6 +16,7 @@ from data_prep.heparin_doses import HOUR, INFUSION, PUSH, Doses, typed
 CARRY_SECONDS = 4 * HOUR
 """How long a CareVue rate stands without a further sample."""
 
+_CATEGORIES = ("Continuous Med", "Drug Push")
 _DOUBTFUL_RATE = 50.0
 _BAGS = (25.0, 40.0, 50.0, 100.0)  # U/mL
 
@@ -34,7 +35,7 @@ def metavision(frame: pd.DataFrame, repairs: Counter) -> Doses:
     repairs["heparin", "rewritten order: dropped"] += int(rewritten.sum())
     frame = frame[~rewritten].drop_duplicates()
     category = frame["ordercategorydescription"].fillna("")
-    drip = frame[category == "Continuous Med"]
+    drip = frame[category == _CATEGORIES[0]]
     start, end = _seconds(drip["starttime"]), _seconds(drip["endtime"])
     infusions = pd.DataFrame(
         {"icustay_id": drip["icustay_id"].to_numpy(), "start": start, "end": end}
@@ -42,7 +43,7 @@ def metavision(frame: pd.DataFrame, repairs: Counter) -> Doses:
     infusions["rate"] = _metavision_rate(drip, (end - start) / HOUR, repairs)
     valid = (infusions["rate"] <= items.RATE_LIMIT) & (infusions["start"] < end)
     repairs["heparin", "infusion without credible rate: dropped"] += int((~valid).sum())
-    push = frame[category == "Drug Push"]
+    push = frame[category == _CATEGORIES[1]]
     pushes = pd.DataFrame(
         {
             "icustay_id": push["icustay_id"].to_numpy(),
@@ -54,7 +55,8 @@ def metavision(frame: pd.DataFrame, repairs: Counter) -> Doses:
     repairs["heparin", "push without credible amount: dropped"] += int(
         (~credible).sum()
     )
-    return Doses(infusions[valid], pushes[credible], frozenset())
+    charted = frozenset(frame[category.isin(_CATEGORIES)]["icustay_id"])
+    return Doses(infusions[valid], pushes[credible], frozenset(), charted)
 
 
 def carevue(frame: pd.DataFrame, repairs: Counter) -> Doses:
@@ -82,7 +84,7 @@ def carevue(frame: pd.DataFrame, repairs: Counter) -> Doses:
             )[rates > 0]
         )
     infusions = pd.concat(segments) if segments else typed(INFUSION)
-    return Doses(infusions, typed(PUSH), doubtful)
+    return Doses(infusions, typed(PUSH), doubtful, frozenset(frame["icustay_id"]))
 
 
 def _seconds(times: pd.Series) -> np.ndarray:

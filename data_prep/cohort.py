@@ -77,10 +77,10 @@ def select(
     frame = keep(
         f"{rules.min_age} years or older", frame, frame["age"] >= rules.min_age
     )
-    treated = set(doses.infusions["icustay_id"]) | set(doses.pushes["icustay_id"])
-    treated |= doses.doubtful
     frame = keep(
-        "intravenous heparin in the ICU", frame, frame["icustay_id"].isin(treated)
+        "intravenous heparin in the ICU",
+        frame,
+        frame["icustay_id"].isin(doses.charted),
     )
     dripped = set(doses.infusions["icustay_id"]) | doses.doubtful
     frame = keep(

@@ -29,11 +29,13 @@ class Doses(NamedTuple):
       infusions: columns icustay_id, start, end (seconds since 1970), rate (U/h).
       pushes: columns icustay_id, time (seconds since 1970), amount (U).
       doubtful: icustay_id of stays with a rate whose unit cannot be decided.
+      charted: icustay_id of all stays with intravenous heparin of any kind.
     """
 
     infusions: pd.DataFrame
     pushes: pd.DataFrame
     doubtful: frozenset[int]
+    charted: frozenset[int]
 
 
 def combine(first: Doses, second: Doses) -> Doses:
@@ -42,6 +44,7 @@ def combine(first: Doses, second: Doses) -> Doses:
         typed(INFUSION, first.infusions, second.infusions),
         typed(PUSH, first.pushes, second.pushes),
         first.doubtful | second.doubtful,
+        first.charted | second.charted,
     )
 
 

@@ -307,7 +307,9 @@ def test_pushes_alone_are_no_treatment(tmp_path):
         records.push(second, hour, 5000.0)
     outcome = records.build(tmp_path)
     assert outcome.arrays.lengths.size == 1
-    assert outcome.remaining()["intravenous heparin in the ICU"] == ("1", "1")
+    flow = outcome.remaining()
+    assert flow["intravenous heparin in the ICU"] == ("0", "2")
+    assert flow["continuous infusion, not pushes alone"] == ("1", "1")
 
 
 def test_stays_without_aptt_are_left_out_by_choice(tmp_path):
