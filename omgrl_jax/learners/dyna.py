@@ -86,8 +86,9 @@ def collect(
 
 def keep(buffer: buffer_lib.Buffer, rollouts: Transition) -> buffer_lib.Buffer:
     """Adds rollouts [H, B, ...] to the buffer."""
+    rows = rollouts.action.size
     return buffer_lib.add(
-        buffer, jax.tree.map(lambda x: x.reshape((-1, *x.shape[2:])), rollouts)
+        buffer, jax.tree.map(lambda x: x.reshape((rows, *x.shape[2:])), rollouts)
     )
 
 

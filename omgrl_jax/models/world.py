@@ -141,7 +141,8 @@ def make(config: WorldConfig, space: Space) -> World:
     num_dynamic, num_channels = len(space.dynamic), len(space.channels)
     feature_net = networks.MLP(config.hidden, 2 * num_dynamic)
     proportional = config.dose_effect == "proportional" and _responsive(space)
-    outcome_net = networks.MLP(config.outcome_hidden, 4 * num_channels)
+    # Without channels one output that nobody reads: layers of width 0 cannot be made.
+    outcome_net = networks.MLP(config.outcome_hidden, max(4 * num_channels, 1))
     bases = _last_value_index(space)
 
     def init_features(key: Key) -> Params:
@@ -213,7 +214,7 @@ def make(config: WorldConfig, space: Space) -> World:
     ) -> Outcome:
         inputs, change, drawn = outcome_inputs(scales, state, action, amount)
         out = outcome_net.apply(params["net"], inputs)
-        mean, raw_log_var, logit, slope = jnp.split(out, 4)
+        mean, raw_log_var, logit, slope = jnp.split(out[: 4 * num_channels], 4)
         mean = mean + _base(scales, bases, state)
         now = mean
         if proportional:
@@ -227,8 +228,9 @@ def make(config: WorldConfig, space: Space) -> World:
         said = outcome(scales, params, example.state, example.action, example.amount)
         nll = likelihood.gaussian_nll(example.outcome, said.mean, said.log_var)
         draws = likelihood.bernoulli_nll(seen, said.logit)
-        bounds = jnp.mean(params["high"] - params["low"])
-        return jnp.mean(seen * nll + draws) + 1e-3 * bounds
+        bounds = params["high"] - params["low"]
+        # A dataset without channels has nothing to fit here, and no mean either.
+        return jnp.sum(seen * nll + draws + 1e-3 * bounds) / max(num_channels, 1)
 
     def step(
         params: WorldParams, member: Any, key: Key, state: Array, action: Array
@@ -395,14 +397,19 @@ def relabel(world: World, params: WorldParams, records: Records) -> Records:
 def _balanced(
     params: WorldParams, key: Key, states: Array, actions: Array, step: Any
 ) -> Step:
-    """Gives every member an equal random share of the states: one forward pass each."""
+    """Deals the states to the members at random: one forward pass a state.
+
+    No member gets more than its share, and every state is as likely to meet one member
+    as another, also where the batch is no multiple of the members or a single state.
+    """
     members = jax.tree.leaves(params.features)[0].shape[0]
     batch = states.shape[0]
     share = -(-batch // members)
     order_key, step_key = jax.random.split(key)
-    order = jax.random.permutation(order_key, batch)
-    # Filled up to a multiple of the members with repeated rows, dropped again below.
-    index = jnp.resize(order, (members, share))
+    # Slots that remain free repeat state 0; nobody reads them.
+    slots = jax.random.permutation(order_key, members * share)[:batch]
+    dealt = jnp.zeros(members * share, jnp.int32)
+    dealt = dealt.at[slots].set(jnp.arange(batch, dtype=jnp.int32))
     keys = jax.random.split(step_key, (members, share))
 
     def member_step(features: Params, outcomes: Params, keys: Key, rows: Array) -> Step:
@@ -411,9 +418,11 @@ def _balanced(
 
         return jax.vmap(one)(keys, states[rows], actions[rows])
 
-    out = jax.vmap(member_step)(params.features, params.outcomes, keys, index)
-    back = jnp.zeros(batch, jnp.int32).at[order].set(jnp.arange(batch, dtype=jnp.int32))
-    return jax.tree.map(lambda x: x.reshape((-1, *x.shape[2:]))[back], out)
+    rows = dealt.reshape((members, share))
+    out = jax.vmap(member_step)(params.features, params.outcomes, keys, rows)
+    return jax.tree.map(
+        lambda x: x.reshape((members * share, *x.shape[2:]))[slots], out
+    )
 
 
 def _responsive(space: Space) -> bool:
@@ -461,4 +470,3 @@ def _base(scales: Scales, bases: list[int | None], state: Array) -> Array:
 def _standardise(scales: Scales, stored: int, tracked: Array) -> Array:
     tail = jax.tree.map(lambda x: x[stored:], scales.state)
     return type(scales.state)(*tail).apply(tracked)
-
