@@ -53,6 +53,7 @@ def known_reward(space: Space, scales: Scales) -> Any:
     Raises:
       ValueError: if the schema defines none.
     """
+    _require_reward(space)
 
     def reward(transitions: Transition) -> Array:
         values = scales.channel.invert(transitions.outcome)
@@ -61,11 +62,6 @@ def known_reward(space: Space, scales: Scales) -> Any:
             return clinical.range_reward(values[..., channel], low, high)
         return values[..., space.recorded_reward]
 
-    if space.target is None and space.recorded_reward is None:
-        raise ValueError(
-            "this dataset defines no reward (schema.json: reward.kind = none); COMBO "
-            "needs 'range' or 'recorded'"
-        )
     return reward
 
 
@@ -79,7 +75,11 @@ def make(config: Config, space: Space, dynamics: Dynamics) -> Algorithm:
 
     Returns:
       The algorithm; `data` is `dyna.Data`.
+
+    Raises:
+      ValueError: if the schema defines no reward.
     """
+    _require_reward(space)
     agent = sac.make(config.agent, space)
 
     def init(key: Key, data: dyna.Data) -> State:
@@ -106,3 +106,11 @@ def make(config: Config, space: Space, dynamics: Dynamics) -> Algorithm:
         return jax.random.categorical(key, log_probs(state, observation))
 
     return Algorithm(init, update, act, log_probs)
+
+
+def _require_reward(space: Space) -> None:
+    if space.target is None and space.recorded_reward is None:
+        raise ValueError(
+            "this dataset defines no reward (schema.json: reward.kind = none); COMBO "
+            "needs 'range' or 'recorded'"
+        )

@@ -1,7 +1,9 @@
 """OMG-RL: offline model-based guided reward learning (arXiv 2409.13299, Algorithm 2).
 
-    init ->  repeat: rollouts -> reward steps on experts' windows and rollouts
-                              -> conservative soft actor-critic under r_psi
+Every epoch:
+
+    rollouts -> reward steps on experts' windows and rollouts
+             -> conservative soft actor-critic under r_psi
 """
 
 import dataclasses
@@ -73,14 +75,15 @@ def make(
     reward = reward_lib.make(config.reward, space, agent.policy, behaviour)
 
     def init(key: Key, data: dyna.Data) -> State:
-        agent_key, reward_key, *pool_keys = jax.random.split(
-            key, 2 + config.reward.pool_epochs
-        )
+        agent_key, reward_key, pool_key = jax.random.split(key, 3)
         agent_state = agent.init(agent_key)
         actor_params = agent_state.actor.params
-        first = [collect(actor_params, k, data) for k in pool_keys]
-        trajectories = jax.tree.map(lambda *x: jnp.swapaxes(jnp.stack(x), 1, 2), *first)
-        samplers = jax.tree.map(lambda x: jnp.stack([x] * len(first)), actor_params)
+        epochs = config.reward.pool_epochs
+        first = jax.vmap(collect, in_axes=(None, 0, None))(
+            actor_params, jax.random.split(pool_key, epochs), data
+        )
+        trajectories = jax.tree.map(lambda x: jnp.swapaxes(x, 1, 2), first)
+        samplers = jax.tree.map(lambda x: jnp.stack([x] * epochs), actor_params)
         return State(
             agent=agent_state,
             buffer=dyna.empty_buffer(config.rollout, space),

@@ -1,0 +1,219 @@
+"""One contract for every algorithm; a new one is held to it by a line in `MAKERS`."""
+
+import dataclasses
+import functools
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny_dataset
+
+from omgrl_jax.algorithms import combo, omg_rl
+from omgrl_jax.data import records
+from omgrl_jax.learners import actor, dyna, reward
+from omgrl_jax.learners import soft_actor_critic as sac
+from omgrl_jax.models import world
+from omgrl_jax.runtime import sweep, train
+
+AGENT = sac.AgentConfig((8,), (8,), batch_size=8, updates=2)
+ROLLOUT = dyna.RolloutConfig(horizon=3, rollouts=4, kept_epochs=2)
+REWARD = reward.RewardConfig(hidden=(8,), steps=2, expert_windows=8, batch=4)
+
+
+@functools.cache
+def task():
+    """A world and a behaviour policy with random networks, and recorded stays."""
+    schema, arrays = tiny_dataset.schema(), tiny_dataset.trajectories()
+    space = records.make_space(schema)
+    scales = records.fit_scales(schema, space, arrays)
+    recorded = records.make_records(schema, space, scales, arrays, "train", 3)
+    made = world.make(world.WorldConfig((8,), (8,)), space)
+    behaviour = actor.make((8,), space.state_dim, space.num_actions)
+
+    @jax.jit
+    def init(key):
+        a, b, c = jax.random.split(key, 3)
+        features = jax.vmap(made.init_features)(jax.random.split(a, 2))
+        outcomes = jax.vmap(made.init_outcomes)(jax.random.split(b, 2))
+        return features, outcomes, behaviour.init(c)
+
+    features, outcomes, mu = init(jax.random.key(0))
+    low, high = recorded.states.min(axis=0), recorded.states.max(axis=0)
+    params = world.WorldParams(features, outcomes, scales, low, high)
+    return space, made, behaviour.policy, dyna.Data(recorded, params, mu)
+
+
+def make_combo(**agent):
+    space, made, _, data = task()
+    config = combo.Config(dataclasses.replace(AGENT, **agent), ROLLOUT)
+    return combo.make(config, space, made.dynamics), data
+
+
+def make_omg_rl(**settings):
+    space, made, behaviour, data = task()
+    config = omg_rl.Config(AGENT, ROLLOUT, dataclasses.replace(REWARD, **settings))
+    return omg_rl.make(config, space, made.dynamics, behaviour), data
+
+
+MAKERS = {
+    "combo": functools.partial(make_combo, push_down="logsumexp", entropy_target=0.5),
+    "omg_rl, paper": functools.partial(make_omg_rl, mode="paper"),
+    "omg_rl, gcl": functools.partial(make_omg_rl, mode="gcl"),
+    "omg_rl, step": functools.partial(make_omg_rl, mode="step", inputs="outcome"),
+}
+UPDATES = 3
+
+
+@functools.cache
+def compiled(name):
+    """The algorithm, its data, compiled functions, and how often update was traced."""
+    algorithm, data = MAKERS[name]()
+    traces = []
+
+    def update(state, key, data):
+        traces.append(1)
+        return algorithm.update(state, key, data)
+
+    return algorithm, data, jax.jit(algorithm.init), jax.jit(update), traces
+
+
+@functools.cache
+def run(name, seed, attempt=0):
+    """First state, last state and all metrics; `attempt` only repeats the run."""
+    del attempt
+    _, data, init, update, _ = compiled(name)
+    init_key, key = jax.random.split(jax.random.key(seed))
+    first = state = init(init_key, data)
+    history = []
+    for update_key in jax.random.split(key, UPDATES):
+        state, metrics = update(state, update_key, data)
+        history.append(metrics)
+    return first, state, history
+
+
+@pytest.fixture(params=MAKERS)
+def name(request):
+    return request.param
+
+
+def test_updates_keep_the_structure_and_change_the_agent(name):
+    first, last, _ = run(name, 0)
+    chex.assert_trees_all_equal_structs(first, last)
+    chex.assert_trees_all_equal_shapes_and_dtypes(first, last)
+    moved = [
+        not np.array_equal(a, b)
+        for a, b in zip(
+            jax.tree.leaves((first.agent.actor.params, first.agent.critic.params)),
+            jax.tree.leaves((last.agent.actor.params, last.agent.critic.params)),
+            strict=True,
+        )
+    ]
+    assert all(moved)
+
+
+def test_many_updates_are_one_trace(name):
+    run(name, 0)
+    run(name, 1)
+    assert len(compiled(name)[-1]) == 1
+
+
+def test_metrics_are_flat_scalar_and_finite(name):
+    _, _, history = run(name, 0)
+    for metrics in history:
+        assert metrics.keys() == history[0].keys()
+        for key, value in metrics.items():
+            assert value.shape == () and np.isfinite(value), key
+    assert {"critic/bellman", "actor/entropy"} <= history[0].keys()
+
+
+def test_a_run_follows_from_its_key(name):
+    one, again, other = (run(name, *args)[1] for args in ((0,), (0, 1), (1,)))
+    chex.assert_trees_all_equal(one, again)
+    differ = [
+        not np.array_equal(a, b)
+        for a, b in zip(
+            jax.tree.leaves(one.agent.actor.params),
+            jax.tree.leaves(other.agent.actor.params),
+            strict=True,
+        )
+    ]
+    assert all(differ)
+
+
+def test_the_policy_is_a_distribution_and_act_draws_from_it(name):
+    algorithm, data = compiled(name)[:2]
+    state, observations = run(name, 0)[1], data.train.states[:4]
+    log_probs = algorithm.log_probs(state, observations)
+    assert log_probs.shape == (4, 3)
+    np.testing.assert_allclose(np.exp(log_probs).sum(axis=1), np.ones(4), rtol=1e-5)
+    one = algorithm.log_probs(state, observations[2])
+    np.testing.assert_allclose(one, log_probs[2], rtol=1e-5)
+    # 2000 draws: a standard deviation of at most .012.
+    draw = jax.jit(jax.vmap(algorithm.act, in_axes=(None, 0, None)))
+    actions = draw(state, jax.random.split(jax.random.key(5), 2000), observations[2])
+    shares = np.bincount(np.asarray(actions), minlength=3) / 2000
+    np.testing.assert_allclose(shares, np.exp(one), atol=0.05)
+
+
+@pytest.mark.parametrize("name", ["combo", "omg_rl, gcl"])
+def test_a_member_of_a_sweep_is_the_single_run(name):
+    """Through the training loop, for two seeds split over two devices."""
+    algorithm, data = compiled(name)[:2]
+    keys = jax.random.split(jax.random.key(0), 2)
+
+    def trained(key):
+        return train.train(
+            algorithm, key, data, num_updates=2, interval=2, progress=False
+        )
+
+    assert sweep.choose() == "shard"
+    together = trained(keys)
+    single = trained(jax.random.split(jax.random.key(0), 2)[1])
+    member = jax.tree.map(lambda x: x[1], together.state)
+    chex.assert_trees_all_close(member, single.state, rtol=1e-4, atol=1e-6)
+
+
+def test_the_rewards_of_combo_are_the_schemas():
+    space, _, _, data = task()
+    known = combo.known_reward(space, data.world.scales)
+    rows = data.train.transitions[:5]
+    steps = records.transition_at(data.train, rows)
+    aptt = np.asarray(data.world.scales.channel.invert(steps.outcome))[:, 0]
+    wanted = 2 / (1 + np.exp(60 - aptt)) - 2 / (1 + np.exp(100 - aptt)) - 1
+    np.testing.assert_allclose(known(steps), wanted, atol=1e-4)
+
+
+def test_recorded_rewards_come_back_as_recorded():
+    schema = tiny_dataset.schema("recorded")
+    arrays = tiny_dataset.trajectories(rewards=True)
+    space = records.make_space(schema)
+    scales = records.fit_scales(schema, space, arrays)
+    recorded = records.make_records(schema, space, scales, arrays, "train", 3)
+    steps = records.transition_at(recorded, recorded.transitions)
+    training = np.repeat(arrays.split == 0, arrays.lengths)
+    found = combo.known_reward(space, scales)(steps)
+    np.testing.assert_allclose(found, arrays.rewards[training], rtol=1e-4, atol=1e-5)
+
+
+def test_combo_names_the_missing_reward():
+    space, made, _, data = task()
+    without = dataclasses.replace(space, target=None)
+    with pytest.raises(ValueError, match=r"reward\.kind = none"):
+        combo.known_reward(without, data.world.scales)
+    with pytest.raises(ValueError, match=r"reward\.kind = none"):
+        combo.make(combo.Config(AGENT, ROLLOUT), without, made.dynamics)
+
+
+def test_omg_rl_pool_holds_the_last_epochs_and_their_policies():
+    first, last, _ = run("omg_rl, gcl", 0)
+    assert int(first.epoch) == 0 and int(last.epoch) == UPDATES
+    # Two epochs are kept: after three updates the pool holds updates 2 (slot 0) and 1.
+    assert int(last.buffer.added) == UPDATES * 12
+    newest = last.buffer.rows.state[:12].reshape(3, 4, -1)  # update 2 of 0..2
+    np.testing.assert_array_equal(
+        jnp.swapaxes(last.pool.trajectories.state[0], 0, 1), newest
+    )
+    kernels = jax.tree.leaves(last.pool.samplers)[1]
+    assert not np.array_equal(kernels[0], kernels[1])

@@ -1,0 +1,73 @@
+"""The loop body of model-based methods: rollouts kept, halves of a batch."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tiny_dataset
+
+from omgrl_jax.data import buffer as buffer_lib
+from omgrl_jax.data import records
+from omgrl_jax.learners import dyna
+from omgrl_jax.learners import soft_actor_critic as sac
+from omgrl_jax.types import Dynamics, Step
+
+
+def task():
+    schema, arrays = tiny_dataset.schema(), tiny_dataset.trajectories()
+    space = records.make_space(schema, "paper")
+    scales = records.fit_scales(schema, space, arrays)
+    return space, records.make_records(schema, space, scales, arrays, "train", 2)
+
+
+def shift(params, key, states, actions):
+    """A world that adds its parameter; the key is consumed for nothing."""
+    nothing = 0.0 * jax.random.normal(key, states.shape)
+    return Step(states + params + nothing, states[:, :1])
+
+
+def test_rollouts_start_at_recorded_states_and_fill_the_ring():
+    space, train = task()
+    config = dyna.RolloutConfig(horizon=3, rollouts=8, kept_epochs=2)
+    agent = sac.make(sac.AgentConfig((4,), (4,)), space)
+    params = agent.init(jax.random.key(0)).actor.params
+    data = dyna.Data(train, jnp.float32(10.0), None)
+    buffer = dyna.empty_buffer(config, space)
+    known = np.asarray(train.states[train.transitions])
+    for epoch, key in enumerate(jax.random.split(jax.random.key(1), 3)):
+        dynamics = Dynamics(shift, shift)
+        steps = dyna.collect(config, dynamics, agent, params, key, data)
+        assert steps.state.shape == (3, 8, 2)
+        for start in np.asarray(steps.state[0]):
+            assert np.any(np.all(start == known, axis=1))
+        np.testing.assert_allclose(steps.state[2], steps.state[0] + 20.0, rtol=1e-5)
+        buffer = dyna.keep(buffer, steps)
+        assert int(buffer.added) == 24 * (epoch + 1)
+    # Two epochs of 24 rows are kept; the newest lies where the oldest was.
+    assert buffer.rows.action.shape == (48,)
+    newest = buffer.rows.state[:24].reshape(3, 8, 2)
+    np.testing.assert_array_equal(newest, steps.state)
+
+
+def test_batches_mix_recorded_and_rolled_out_steps_in_their_shares():
+    train = task()[1]
+    config = sac.AgentConfig((4,), (4,), batch_size=10, recorded_share=0.3, updates=4)
+    sizes = []
+
+    def update(state, reward, recorded, sampled):
+        sizes.append((recorded.action.size, sampled.action.size))
+        # Rolled-out rows of this ring are numbered from 100.
+        real = jnp.all(recorded.action < 3) & jnp.all(sampled.action >= 100)
+        return state + 1, {"real": real.astype(jnp.float32), "state": state}
+
+    agent = sac.Agent(lambda key: None, update, None)
+    row = records.transition_at(train, train.transitions[:5])
+    example = jax.tree.map(lambda x: x[0], row)
+    numbered = row._replace(action=jnp.arange(100, 105, dtype=jnp.int32))
+    ring = buffer_lib.add(buffer_lib.empty(example, 5), numbered)
+    state, metrics = dyna.improve(
+        config, agent, jnp.float32(0.0), ring, None, jax.random.key(0), train
+    )
+    assert set(sizes) == {(3, 7)}
+    assert metrics["real"] == 1.0
+    # Four updates; metrics are their mean: (0 + 1 + 2 + 3) / 4.
+    assert state == 4.0 and metrics["state"] == 1.5
