@@ -325,6 +325,43 @@ def test_learned_reward_reproduces_the_experts_in_the_enumerated_world():
     assert 0.0 < metrics["reward/ess"] <= 1.0
 
 
+def small_problem(**settings):
+    states, actions = tiny_mdp.pool(EVEN)
+    pool = pool_of(states, actions, [[0.5, 0.5]])
+    learner = reward_learner(steps=200, batch=32, learning_rate=0.02, **settings)
+    windows = transitions(*tiny_mdp.pool(TILTED))
+    behaviour = jnp.log(jnp.array([0.25, 0.75]))
+    density = learner.densities(pool, pool.samplers[0], behaviour, windows)
+    return learner, pool, windows, density
+
+
+def test_centring_holds_the_mean_that_the_likelihood_leaves_free():
+    learner, pool, windows, density = small_problem(centring=1.0)
+    state = learner.init(jax.random.key(0))
+    # Started far off: the bias of the single layer is a constant shift.
+    shifted = jax.tree.map(lambda x: x + 4.0 * (x.ndim == 1), state.params)
+    args = (jax.random.key(1), pool, density, windows)
+    _, metrics = jax.jit(learner.update)(state._replace(params=shifted), *args)
+    middle = 0.5 * (metrics["reward/expert"] + metrics["reward/sampled"])
+    assert np.abs(middle) < 0.2
+
+
+@pytest.mark.parametrize("normalise", [False, True])
+def test_the_agent_is_given_the_reward_at_the_stated_scale(normalise):
+    learner, pool, windows, _ = small_problem(normalise=normalise)
+    params = learner.init(jax.random.key(0)).params
+    rollouts = jax.tree.map(
+        lambda x: jnp.swapaxes(x, 0, 1), reward_lib.flatten(pool.trajectories)
+    )
+    given = learner.for_agent(params, rollouts, windows)
+    seen = np.concatenate([np.ravel(given(rollouts)), np.ravel(given(windows))])
+    raw = np.concatenate(
+        [np.ravel(learner.value(params, steps)) for steps in (rollouts, windows)]
+    )
+    wanted = (raw - raw.mean()) / (raw.std() + 1e-3) if normalise else raw
+    np.testing.assert_allclose(seen, wanted, rtol=1e-4, atol=1e-5)
+
+
 def test_push_replaces_the_oldest_epoch():
     pool = pool_of(np.zeros((2, HORIZON), int), np.zeros((2, HORIZON), int), EVEN_TWICE)
     new = jax.tree.map(
