@@ -1,30 +1,25 @@
 """The learned world: features by a Gaussian ensemble, channels by an outcome ensemble.
 
-Two kinds of networks share a state. The *feature* networks predict the change of the
-dynamic features (arXiv 2409.13299, Eq. 4). The *outcome* networks predict each channel's
-value as it would be measured at the next step, are trained only where it was measured,
-and also give the chance of a measurement. Tracked features follow by rule.
-
-Confounding by indication (doses rise where aPTT is low) hides the dose effect from a
-network that sees only state and action. The outcome networks are therefore fed by what
-changed: the running dose average against its value at the last draw, with the last
-measured value as the baseline.
+Two kinds of networks share a state. The *feature* networks (`features.py`) predict the
+change of the dynamic features. The *outcome* networks (`outcome.py`) predict each
+channel's value as it would be measured at the next step, are trained only where it was
+measured, and also give the chance of a measurement. Tracked features follow by rule.
 """
 
 import dataclasses
+import functools
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from omgrl_jax import networks
 from omgrl_jax.data import tracking
 from omgrl_jax.data.records import Records, Scales, Space
 from omgrl_jax.models import ensemble
-from omgrl_jax.ops import likelihood
+from omgrl_jax.models import features as features_lib
+from omgrl_jax.models import outcome as outcome_lib
+from omgrl_jax.models.example import examples
 from omgrl_jax.types import Array, Dynamics, Key, Params, Step
-
-DOSE_EFFECTS = ("proportional", "free")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,9 +43,10 @@ class WorldConfig:
 
     def __post_init__(self) -> None:
         """Rejects unknown options."""
-        if self.dose_effect not in DOSE_EFFECTS:
+        if self.dose_effect not in outcome_lib.DOSE_EFFECTS:
             raise ValueError(
-                f"dose_effect='{self.dose_effect}': use one of {DOSE_EFFECTS}"
+                f"dose_effect='{self.dose_effect}': use one of "
+                f"{outcome_lib.DOSE_EFFECTS}"
             )
 
 
@@ -72,36 +68,19 @@ class WorldParams(NamedTuple):
     high: Array
 
 
-class Example(NamedTuple):
-    """What the networks are fitted on, one recorded transition."""
-
-    state: Array
-    action: Array
-    amount: Array
-    next_state: Array
-    outcome: Array
-    measured: Array
-
-
-class Outcome(NamedTuple):
-    """Prediction for the channels of one state, standardised.
+class World(NamedTuple):
+    """The model as pure functions, one member and one state where nothing else is said.
 
     Attributes:
-      now: [C] value at the end of the step, whether or not it is measured.
-      mean: [C] value that a measurement reported at the end of the step would have;
-        another than `now` where reports are delayed.
-      log_var: [C] log variance of such a measurement.
-      logit: [C] log-odds that one is reported.
+      init_features: `(key) -> params`.
+      init_outcomes: `(key) -> params`.
+      feature_loss: `(scales, params, example) -> []`.
+      outcome_loss: `(scales, params, example) -> []`.
+      outcome: `(scales, params, state [S], action [], amount []) -> Outcome`.
+      step: `(world params, member, key, state [S], action []) -> Step`, a draw of the
+        member (feature parameters, outcome parameters).
+      dynamics: batches of states over the whole ensemble.
     """
-
-    now: Array
-    mean: Array
-    log_var: Array
-    logit: Array
-
-
-class World(NamedTuple):
-    """The model as pure functions; see `make`."""
 
     init_features: Any
     init_outcomes: Any
@@ -112,19 +91,6 @@ class World(NamedTuple):
     dynamics: Dynamics
 
 
-def examples(records: Records) -> Example:
-    """All recorded transitions, leaves [M, ...]."""
-    rows = records.transitions
-    return Example(
-        state=records.states[rows],
-        action=records.actions[rows],
-        amount=records.amounts[rows],
-        next_state=records.states[rows + 1],
-        outcome=records.outcome[rows],
-        measured=records.measured[rows],
-    )
-
-
 def make(config: WorldConfig, space: Space) -> World:
     """Builds the model for a space.
 
@@ -133,143 +99,25 @@ def make(config: WorldConfig, space: Space) -> World:
       space: the task.
 
     Returns:
-      The functions: `init_*(key) -> params`, `*_loss(scales, params, example) -> []` (one
-      member, one example), `outcome(scales, params, state, action, amount)`, `step`, one
-      member's draw for one state, and `dynamics` over an ensemble.
+      The functions.
     """
-    stored, dynamic = space.num_stored, jnp.array(space.dynamic, int)
-    num_dynamic, num_channels = len(space.dynamic), len(space.channels)
-    feature_net = networks.MLP(config.hidden, 2 * num_dynamic)
-    proportional = config.dose_effect == "proportional" and _responsive(space)
-    # Without channels one output that nobody reads: layers of width 0 cannot be made.
-    outcome_net = networks.MLP(config.outcome_hidden, max(4 * num_channels, 1))
-    bases = _last_value_index(space)
-
-    def init_features(key: Key) -> Params:
-        example = jnp.zeros(space.state_dim + space.num_actions)
-        return {
-            "net": feature_net.init(key, example),
-            "low": jnp.full(num_dynamic, -10.0),
-            "high": jnp.full(num_dynamic, 1.0),
-        }
-
-    def feature_moments(params: Params, state: Array, action: Array) -> tuple:
-        one_hot = jax.nn.one_hot(action, space.num_actions)
-        out = feature_net.apply(params["net"], jnp.concatenate([state, one_hot]))
-        mean, raw = jnp.split(out, 2)
-        return mean, likelihood.soft_clamp(raw, params["low"], params["high"])
-
-    def feature_loss(scales: Scales, params: Params, example: Example) -> Array:
-        del scales  # states and changes are standardised already
-        mean, log_var = feature_moments(params, example.state, example.action)
-        change = (example.next_state - example.state)[dynamic]
-        bounds = jnp.sum(params["high"] - params["low"])
-        nll = likelihood.gaussian_nll(change, mean, log_var)
-        return jnp.mean(nll) + 1e-3 * bounds / num_dynamic
-
-    def dose_inputs(scales: Scales, state: Array, amount: Array) -> tuple:
-        """Tracked features after the step, and dose changes since the last draw.
-
-        The changes are those in effect at the end of the step and at the time at which
-        blood reported then was drawn.
-        """
-        raw = scales.state.invert(state)[stored:]
-        never = jnp.zeros(num_channels, bool)
-        value = jnp.zeros(num_channels)
-        following = tracking.advance(
-            space.tracked, space.channels, raw, amount, value, never
-        )
-        z = _standardise(scales, stored, following)
-        changes, drawn = [], []
-        for average, at_draw in _dose_pairs(space):
-            std = scales.state.std[stored + average]
-            before = raw if space.tracked[at_draw].delay else following
-            changes.append((following[average] - raw[at_draw]) / std)
-            drawn.append((before[average] - raw[at_draw]) / std)
-        if not changes:
-            return z, jnp.zeros(0), jnp.zeros(0)
-        return z, jnp.stack(changes), jnp.stack(drawn)
-
-    num_changes = 2 * len(_dose_pairs(space))
-    free_inputs = len(space.tracked) + num_changes + space.num_actions
-
-    def outcome_inputs(scales: Scales, state: Array, action: Array, amount: Array):
-        following, change, drawn = dose_inputs(scales, state, amount)
-        if proportional:
-            return state, change, drawn
-        one_hot = jax.nn.one_hot(action, space.num_actions)
-        inputs = jnp.concatenate([state, following, change, drawn, one_hot])
-        return inputs, change, drawn
-
-    def init_outcomes(key: Key) -> Params:
-        width = space.state_dim + (0 if proportional else free_inputs)
-        return {
-            "net": outcome_net.init(key, jnp.zeros(width)),
-            "low": jnp.full(num_channels, -8.0),
-            "high": jnp.full(num_channels, 2.0),
-        }
-
-    def outcome(
-        scales: Scales, params: Params, state: Array, action: Array, amount: Array
-    ) -> Outcome:
-        inputs, change, drawn = outcome_inputs(scales, state, action, amount)
-        out = outcome_net.apply(params["net"], inputs)
-        mean, raw_log_var, logit, slope = jnp.split(out[: 4 * num_channels], 4)
-        mean = mean + _base(scales, bases, state)
-        now = mean
-        if proportional:
-            now = mean + jax.nn.softplus(slope) * change
-            mean = mean + jax.nn.softplus(slope) * drawn
-        log_var = likelihood.soft_clamp(raw_log_var, params["low"], params["high"])
-        return Outcome(now, mean, log_var, logit)
-
-    def outcome_loss(scales: Scales, params: Params, example: Example) -> Array:
-        seen = example.measured.astype(jnp.float32)
-        said = outcome(scales, params, example.state, example.action, example.amount)
-        nll = likelihood.gaussian_nll(example.outcome, said.mean, said.log_var)
-        draws = likelihood.bernoulli_nll(seen, said.logit)
-        bounds = params["high"] - params["low"]
-        # A dataset without channels has nothing to fit here, and no mean either.
-        return jnp.sum(seen * nll + draws + 1e-3 * bounds) / max(num_channels, 1)
+    features = features_lib.make(config.hidden, space)
+    outcomes = outcome_lib.make(config.outcome_hidden, config.dose_effect, space)
 
     def step(
         params: WorldParams, member: Any, key: Key, state: Array, action: Array
     ) -> Step:
         feature_key, value_key, draw_key = jax.random.split(key, 3)
-        mean, log_var = feature_moments(member[0], state, action)
+        mean, log_var = features.moments(member[0], state, action)
         noise = jax.random.normal(feature_key, mean.shape)
         change = mean + jnp.exp(0.5 * log_var) * noise
         amount = params.scales.amounts[action]
-        said = outcome(params.scales, member[1], state, action, amount)
+        said = outcomes.predict(params.scales, member[1], state, action, amount)
         noise = jax.random.normal(value_key, said.mean.shape)
         value = said.mean + jnp.exp(0.5 * said.log_var) * noise
-        measured = jax.random.uniform(draw_key, value.shape) < jax.nn.sigmoid(
-            said.logit
-        )
-        return advance(params, state, change, amount, value, measured, said.now)
-
-    def advance(
-        params: WorldParams,
-        state: Array,
-        change: Array,
-        amount: Array,
-        value: Array,
-        measured: Array,
-        estimate: Array,
-    ) -> Step:
-        features = state[:stored].at[dynamic].add(change)
-        tracked = tracking.advance(
-            space.tracked,
-            space.channels,
-            params.scales.state.invert(state)[stored:],
-            amount,
-            params.scales.channel.invert(value),
-            measured,
-        )
-        following = jnp.concatenate(
-            [features, _standardise(params.scales, stored, tracked)]
-        )
-        return Step(jnp.clip(following, params.low, params.high), estimate)
+        chance = jax.nn.sigmoid(said.logit)
+        measured = jax.random.uniform(draw_key, value.shape) < chance
+        return _advance(space, params, state, change, amount, value, measured, said.now)
 
     def sample(params: WorldParams, key: Key, states: Array, actions: Array) -> Step:
         return _balanced(params, key, states, actions, step)
@@ -281,31 +129,16 @@ def make(config: WorldConfig, space: Space) -> World:
         amounts: Array | None = None,
     ) -> Step:
         given = params.scales.amounts[actions] if amounts is None else amounts
-
-        def member_mean(features: Params, outcomes: Params) -> tuple[Array, Outcome]:
-            def one(state: Array, action: Array, amount: Array) -> tuple:
-                change, _ = feature_moments(features, state, action)
-                return change, outcome(params.scales, outcomes, state, action, amount)
-
-            return jax.vmap(one)(states, actions, given)
-
-        change, said = jax.tree.map(
-            lambda x: jnp.mean(x, axis=0),
-            jax.vmap(member_mean)(params.features, params.outcomes),
-        )
-        never = jnp.zeros(said.mean.shape, bool)
-        return jax.vmap(advance, in_axes=(None, 0, 0, 0, 0, 0, 0))(
-            params, states, change, given, said.mean, never, said.now
-        )
+        return _mean(features, outcomes, space, params, states, actions, given)
 
     return World(
-        init_features,
-        init_outcomes,
-        feature_loss,
-        outcome_loss,
-        outcome,
-        step,
-        Dynamics(sample, mean),
+        init_features=features.init,
+        init_outcomes=outcomes.init,
+        feature_loss=features.loss,
+        outcome_loss=outcomes.loss,
+        outcome=outcomes.predict,
+        step=step,
+        dynamics=Dynamics(sample, mean),
     )
 
 
@@ -394,6 +227,61 @@ def relabel(world: World, params: WorldParams, records: Records) -> Records:
     return records._replace(outcome=estimate)
 
 
+def _mean(
+    features: features_lib.Features,
+    outcomes: outcome_lib.Outcomes,
+    space: Space,
+    params: WorldParams,
+    states: Array,
+    actions: Array,
+    amounts: Array,
+) -> Step:
+    """The members' mean without noise, in which nothing is measured."""
+
+    def member_mean(feature_params: Params, outcome_params: Params) -> tuple:
+        def one(state: Array, action: Array, amount: Array) -> tuple:
+            change, _ = features.moments(feature_params, state, action)
+            return change, outcomes.predict(
+                params.scales, outcome_params, state, action, amount
+            )
+
+        return jax.vmap(one)(states, actions, amounts)
+
+    change, said = jax.tree.map(
+        lambda x: jnp.mean(x, axis=0),
+        jax.vmap(member_mean)(params.features, params.outcomes),
+    )
+    never = jnp.zeros(said.mean.shape, bool)
+    advance = functools.partial(_advance, space, params)
+    return jax.vmap(advance)(states, change, amounts, said.mean, never, said.now)
+
+
+def _advance(
+    space: Space,
+    params: WorldParams,
+    state: Array,
+    change: Array,
+    amount: Array,
+    value: Array,
+    measured: Array,
+    estimate: Array,
+) -> Step:
+    """The next state: features plus their change, tracked features by rule."""
+    stored = space.num_stored
+    features = state[:stored].at[jnp.array(space.dynamic, int)].add(change)
+    tracked = tracking.advance(
+        space.tracked,
+        space.channels,
+        params.scales.state.invert(state)[stored:],
+        amount,
+        params.scales.channel.invert(value),
+        measured,
+    )
+    tail = outcome_lib.standardise_tracked(params.scales, stored, tracked)
+    following = jnp.concatenate([features, tail])
+    return Step(jnp.clip(following, params.low, params.high), estimate)
+
+
 def _balanced(
     params: WorldParams, key: Key, states: Array, actions: Array, step: Any
 ) -> Step:
@@ -423,50 +311,3 @@ def _balanced(
     return jax.tree.map(
         lambda x: x.reshape((members * share, *x.shape[2:]))[slots], out
     )
-
-
-def _responsive(space: Space) -> bool:
-    """Whether every channel has exactly one dose average to respond to."""
-    return len(_dose_pairs(space)) == 1 and len(space.channels) == 1
-
-
-def _dose_pairs(space: Space) -> list[tuple[int, int]]:
-    """Tracked indices (running average, that average at the last draw)."""
-    pairs = []
-    for k, item in enumerate(space.tracked):
-        if item.rule == "average_at_measurement":
-            for j, other in enumerate(space.tracked):
-                if other.rule == "average" and other.half_life == item.half_life:
-                    pairs.append((j, k))
-    return pairs
-
-
-def _last_value_index(space: Space) -> list[int | None]:
-    """State index of each channel's last measured value, None where not in the state."""
-    index: list[int | None] = []
-    for channel in space.channels:
-        found = [
-            space.num_stored + k
-            for k, item in enumerate(space.tracked)
-            if item.rule == "last" and item.channel == channel
-        ]
-        index.append(found[0] if found else None)
-    return index
-
-
-def _base(scales: Scales, bases: list[int | None], state: Array) -> Array:
-    """Last measured values [C] on the channels' scale; zero where not in the state."""
-    out = []
-    for c, index in enumerate(bases):
-        if index is None:
-            out.append(jnp.zeros((), state.dtype))
-            continue
-        s, ch = scales.state, scales.channel
-        lifted = state[index] * s.std[index] + s.mean[index]
-        out.append((lifted - ch.mean[c]) / ch.std[c])
-    return jnp.stack(out) if out else jnp.zeros(0)
-
-
-def _standardise(scales: Scales, stored: int, tracked: Array) -> Array:
-    tail = jax.tree.map(lambda x: x[stored:], scales.state)
-    return type(scales.state)(*tail).apply(tracked)
