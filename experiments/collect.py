@@ -75,7 +75,7 @@ def member_losses(task: Task, models: Models) -> dict[str, Any]:
 
 
 def dataset_sections(task: Task, directory: pathlib.Path) -> dict[str, Any]:
-    """What the report says about the data: counts, cohort flow, table 1, missingness."""
+    """What the report says about the data: counts, flow, table 1, missingness."""
     arrays, schema = task.arrays, task.schema
     stays = {
         name: int((arrays.split == i).sum())
@@ -216,8 +216,8 @@ def gate_text(section: dict[str, Any]) -> str:
     verdict = "passed" if section["passed"] else "NOT PASSED"
     return (
         f"Intervention test {verdict}: slope of log aPTT per 1000 U/h "
-        f"{means['slope_model']:.2f} against {means['slope_truth']:.2f} in truth (ratio "
-        f"{means['ratio']:.2f}), rank {means['rank']:.2f}, monotone "
+        f"{means['slope_model']:.2f} against {means['slope_truth']:.2f} in truth "
+        f"(ratio {means['ratio']:.2f}), rank {means['rank']:.2f}, monotone "
         f"{means['monotone']:.2f}"
     )
 

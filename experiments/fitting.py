@@ -154,4 +154,3 @@ def _load(
 def _behaviour_init(config: RunConfig, space: Space) -> Any:
     hidden = config.behaviour_hidden
     return actor_lib.make(hidden, space.state_dim, space.num_actions).init
-

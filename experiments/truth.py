@@ -23,8 +23,10 @@ CASES = 300
 
 def population(task: Task) -> tuple[heparin.PatientDistribution, clinicians.Practice]:
     """The simulator that made the dataset, from its schema."""
-    return population_lib.from_dict(task.schema.simulator["population"]), clinicians.from_dict(
-        task.schema.simulator["practice"]
+    made_by = task.schema.simulator
+    return (
+        population_lib.from_dict(made_by["population"]),
+        clinicians.from_dict(made_by["practice"]),
     )
 
 
@@ -120,9 +122,7 @@ def _true_courses(
 
         def hour(observer: Any, now: Any) -> Any:
             seen, amount = now
-            state, tracked = simulation.observe(
-                task.space, task.scales, observer, seen
-            )
+            state, tracked = simulation.observe(task.space, task.scales, observer, seen)
             return simulation.Observer(tracked, amount, jnp.bool_(False)), state
 
         _, states = jax.lax.scan(hour, observer, (seen, amounts))
@@ -166,7 +166,10 @@ def policy_rows(
                 rows.append(_row(name, mode, seed, found))
         for name, policy in (
             ("clinicians", doctors),
-            ("clinicians_binned", simulation.binned(doctors, edges, task.scales.amounts)),
+            (
+                "clinicians_binned",
+                simulation.binned(doctors, edges, task.scales.amounts),
+            ),
             ("oracle", simulation.oracle(distribution, task.scales.amounts, low, high)),
         ):
             rows.append(_row(name, "-", seed, _fixed(run, policy, key)))
@@ -229,9 +232,7 @@ def alignment_rows(
     rows = []
     for index, seed in enumerate(config.seed_list):
         at = cases[index]
-        truth = alignment.true_reward(
-            distribution, at, task.scales.amounts, low, high
-        )
+        truth = alignment.true_reward(distribution, at, task.scales.amounts, low, high)
         scores, _ = alignment.reward_table(
             reward.value,
             reward_params(trained, index),

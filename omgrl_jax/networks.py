@@ -1,5 +1,6 @@
 """All networks: multilayer perceptrons, and copies of them stacked on an axis."""
 
+import functools
 from collections.abc import Sequence
 
 import flax.linen as nn
@@ -27,6 +28,12 @@ class MLP(nn.Module):
         return nn.Dense(self.outputs)(x)
 
 
+def apply(network: nn.Module, params: Params, inputs: Array) -> Array:
+    """Applies a module that keeps no state: [..., D] to [..., outputs]."""
+    # Flax answers with a pair only where a collection is mutable; none is here.
+    return network.apply(params, inputs)  # pyright: ignore[reportReturnType]
+
+
 def stacked_init(network: nn.Module, key: Key, count: int, example: Array) -> Params:
     """Initialises `count` independent copies; every leaf gets a leading axis.
 
@@ -46,4 +53,6 @@ def stacked_init(network: nn.Module, key: Key, count: int, example: Array) -> Pa
 
 def stacked_apply(network: nn.Module, params: Params, inputs: Array) -> Array:
     """Applies stacked copies to the SAME inputs [..., D]: [count, ..., outputs]."""
-    return jax.vmap(network.apply, in_axes=(0, None))(params, inputs)
+    return jax.vmap(functools.partial(apply, network), in_axes=(0, None))(
+        params, inputs
+    )

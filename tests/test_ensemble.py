@@ -126,7 +126,8 @@ def test_elites_are_the_best_members_best_first():
 
 
 # Members whose validation loss follows a given course: the parameter counts the steps
-# taken (the optimiser is bypassed by a gradient of constant sign), the loss is looked up.
+# taken (the optimiser is bypassed by a gradient of constant sign), the loss is looked
+# up.
 COURSES = jnp.array(
     [
         # Best at epoch 2, patience 2 runs out at epoch 4; the .1 comes too late.

@@ -1,0 +1,1 @@
+"""Offline algorithms: each a bundle of pure functions made from shared parts."""

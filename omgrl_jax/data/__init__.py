@@ -1,0 +1,1 @@
+"""The dataset format, features that follow by rule, device arrays, and buffers."""

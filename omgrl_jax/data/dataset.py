@@ -162,13 +162,9 @@ def save(directory: str | pathlib.Path, schema: Schema, arrays: Trajectories) ->
     Raises:
       DatasetError: if the dataset is not sound; nothing is written then.
     """
-    typed = Trajectories(
-        **{
-            name: None
-            if getattr(arrays, name) is None
-            else _typed(name, np.asarray(getattr(arrays, name)), kind)
-            for name, (_, kind) in _FIELDS.items()
-        }
+    given = {k: v for k, v in arrays._asdict().items() if v is not None}
+    typed = arrays._replace(
+        **{k: _typed(k, np.asarray(v), _FIELDS[k][1]) for k, v in given.items()}
     )
     validate(schema, typed)
     directory = pathlib.Path(directory)

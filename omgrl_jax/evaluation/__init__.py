@@ -1,0 +1,1 @@
+"""How models, rewards and policies are judged."""

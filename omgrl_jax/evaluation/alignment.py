@@ -1,7 +1,7 @@
 """Is the learned reward more than imitation? Rank correlations with the truth."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -109,7 +109,8 @@ def correlate(scores: np.ndarray, truth: np.ndarray, chosen: np.ndarray) -> Alig
     def spearman(a: np.ndarray, b: np.ndarray) -> float:
         if np.ptp(a) == 0 or np.ptp(b) == 0:
             return 0.0
-        return float(stats.spearmanr(a, b).statistic)
+        result: Any = stats.spearmanr(a, b)  # scipy's stubs lose its type
+        return float(result.statistic)
 
     rows = np.arange(chosen.size)
     return Alignment(

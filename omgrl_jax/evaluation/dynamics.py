@@ -182,9 +182,9 @@ def calibration(
     @jax.jit
     def predict(params: WorldParams, state: Array, action: Array, amount: Array):
         def member(p: Params):
-            return jax.vmap(
-                lambda s, a, u: world.outcome(params.scales, p, s, a, u)
-            )(state, action, amount)
+            return jax.vmap(lambda s, a, u: world.outcome(params.scales, p, s, a, u))(
+                state, action, amount
+            )
 
         return jax.vmap(member)(params.outcomes)
 

@@ -5,7 +5,7 @@ from states that were reached under clinicians, in the model and in the truth, a
 compare the aPTT at the end.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -91,13 +91,13 @@ def cases(
         def hour(carry: tuple, _: None) -> tuple[tuple, None]:
             patient, seen, clinician, observer, key = carry
             key, order_key, step_key = jax.random.split(key, 3)
-            _, tracked = simulation.observe(space, scales, observer, seen)
+            tracked = simulation.observe(space, scales, observer, seen)[1]
             clinician, order = clinicians.clinician_dose(
                 practice, clinician, order_key, seen
             )
-            patient, seen, _ = heparin.step(
+            patient, seen = heparin.step(
                 config, patient, step_key, order.infusion, order.bolus
-            )
+            )[:2]
             observer = simulation.Observer(
                 tracked, jnp.float32(order.total), jnp.bool_(False)
             )
@@ -185,9 +185,13 @@ def summarise(doses: np.ndarray, model: np.ndarray, truth: np.ndarray) -> Test:
     def slope(aptt: np.ndarray) -> float:
         return float(np.mean(np.log(aptt) @ centred / np.sum(centred**2)))
 
+    def spearman(a: np.ndarray, b: np.ndarray) -> float:
+        result: Any = stats.spearmanr(a, b)  # scipy's stubs lose its type
+        return float(result.statistic)
+
     with np.errstate(invalid="ignore"):
         ranks = [
-            stats.spearmanr(m, t).statistic if np.ptp(m) * np.ptp(t) > 0 else 0.0
+            spearman(m, t) if np.ptp(m) * np.ptp(t) > 0 else 0.0
             for m, t in zip(model, truth, strict=True)
         ]
     slope_model, slope_truth = slope(model), slope(truth)
@@ -199,6 +203,6 @@ def summarise(doses: np.ndarray, model: np.ndarray, truth: np.ndarray) -> Test:
         slope_truth=slope_truth,
         ratio=slope_model / slope_truth,
         rank=float(np.mean(ranks)),
-        rank_all=float(stats.spearmanr(model.ravel(), truth.ravel()).statistic),
+        rank_all=spearman(model.ravel(), truth.ravel()),
         monotone=float(np.mean(np.diff(model, axis=1) > 0)),
     )

@@ -89,9 +89,7 @@ def learned_policy(
         del patient
         state, tracked = observe(space, scales, observer, seen)
         scores = log_probs(params, state)
-        action = (
-            jnp.argmax(scores) if greedy else jax.random.categorical(key, scores)
-        )
+        action = jnp.argmax(scores) if greedy else jax.random.categorical(key, scores)
         dose = scales.amounts[action]
         order = stays.Order(infusion=dose, bolus=jnp.zeros_like(dose))
         return Observer(tracked, dose, jnp.bool_(False)), order
@@ -153,9 +151,9 @@ def outcomes(
       Means over patients of `ops.clinical.treatment_outcomes`, and the stays.
     """
     treated = stays.simulate_policy(config, policy, key, patients, hours)
-    each = jax.vmap(
-        functools.partial(clinical.treatment_outcomes, low=low, high=high)
-    )(treated.truth.aptt)
+    each = jax.vmap(functools.partial(clinical.treatment_outcomes, low=low, high=high))(
+        treated.truth.aptt
+    )
     return jax.tree.map(jnp.mean, each), treated
 
 

@@ -1,0 +1,1 @@
+"""Losses and updates of critic, actor, reward and behaviour policy."""

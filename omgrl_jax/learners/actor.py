@@ -40,7 +40,7 @@ def make(hidden: Sequence[int], state_dim: int, num_actions: int) -> Actor:
         return network.init(key, jnp.zeros(state_dim))
 
     def log_probs(params: Params, states: Array) -> Array:
-        return jax.nn.log_softmax(network.apply(params, states), axis=-1)
+        return jax.nn.log_softmax(networks.apply(network, params, states), axis=-1)
 
     return Actor(init, Policy(log_probs))
 

@@ -89,9 +89,9 @@ def make_loss(
 
     Returns:
       `loss(params, recorded, recorded_targets, sampled, sampled_targets,
-      sampled_log_probs) -> (loss, metrics)`: Bellman errors over both halves, values pushed
-      down at the sampled states (over the policy or over all actions) and up at recorded
-      pairs.
+      sampled_log_probs) -> (loss, metrics)`: Bellman errors over both halves, values
+      pushed down at the sampled states (over the policy or over all actions) and up at
+      recorded pairs.
 
     Raises:
       ValueError: on an unknown push-down.

@@ -84,8 +84,8 @@ class Agent(NamedTuple):
 
     Attributes:
       init: `(key) -> AgentState`.
-      update: `(state, reward, recorded, sampled) -> (state, metrics)`, one gradient step
-        of each part; `reward` maps transitions [B] to rewards [B].
+      update: `(state, reward, recorded, sampled) -> (state, metrics)`, one gradient
+        step of each part; `reward` maps transitions [B] to rewards [B].
       policy: the actor's policy.
     """
 

@@ -1,0 +1,1 @@
+"""Learned worlds: Gaussian ensembles, the patient model, and rollouts in it."""

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from omgrl_jax import optimize
-from omgrl_jax.types import Array, Key, Params
+from omgrl_jax.types import Array, Key, Metrics, Params
 
 Loss = Callable[[Any, Params, Any], Array]
 
@@ -95,11 +95,10 @@ def bootstrap_rows(key: Key, stay: Array, members: int) -> Array:
     Returns:
       [members, M] row indices; a member's stays repeat or are cut to fill its `M`.
     """
-    stay = np.asarray(stay)
     if members == 1:
         return jnp.arange(stay.size, dtype=jnp.int32)[None]
     rng = np.random.default_rng(np.asarray(jax.random.bits(key, (4,))))
-    stays, groups = np.unique(stay, return_inverse=True)
+    stays, groups = np.unique(np.asarray(stay), return_inverse=True)
     order = np.argsort(groups, kind="stable")
     split = np.split(order, np.cumsum(np.bincount(groups))[:-1])
     rows = np.empty((members, stay.size), np.int32)
@@ -169,8 +168,9 @@ def fit(
     finite = int(np.isfinite(best).sum())
     if finite < config.elites:
         raise FloatingPointError(
-            f"ensemble: {finite} of {config.members} members reached a finite validation "
-            f"loss, {config.elites} are wanted; lower learning_rate or look at the data"
+            f"ensemble: {finite} of {config.members} members reached a finite "
+            f"validation loss, {config.elites} are wanted; lower learning_rate or look "
+            "at the data"
         )
     elites = np.argsort(best, kind="stable")[: config.elites]
     return Fit(
@@ -212,9 +212,12 @@ def _run_epochs(
     """`count` epochs as one scan; losses [count, E]."""
     steps = max(1, -(-rows.shape[1] // config.batch_size))
     mean_loss = _mean_loss(functools.partial(loss, context))
-    step = jax.vmap(
-        optimize.gradient_step(lambda p, b: (mean_loss(p, b),) * 2, _optimizer(config))
-    )
+
+    def with_metrics(params: Params, batch: Any) -> tuple[Array, Metrics]:
+        value = mean_loss(params, batch)
+        return value, {"loss": value}
+
+    step = jax.vmap(optimize.gradient_step(with_metrics, _optimizer(config)))
 
     def batch_step(
         learner: optimize.Learner, key: Key
@@ -222,7 +225,8 @@ def _run_epochs(
         size = (config.members, config.batch_size)
         picks = jax.random.randint(key, size, 0, rows.shape[1])
         index = jnp.take_along_axis(rows, picks, axis=1)
-        return step(learner, jax.tree.map(lambda x: x[index], train))
+        learner, metrics = step(learner, jax.tree.map(lambda x: x[index], train))
+        return learner, metrics["loss"]
 
     def epoch(state: FitState, _: None) -> tuple[FitState, tuple[Array, Array]]:
         def scan_step(
@@ -234,9 +238,10 @@ def _run_epochs(
             return (learner, key), fitted
 
         epoch_key = jax.random.fold_in(run_key, state.epoch)
-        (learner, _), fitted = jax.lax.scan(
+        carried, fitted = jax.lax.scan(
             scan_step, (state.learner, epoch_key), None, length=steps
         )
+        learner = carried[0]
         held_out = jax.vmap(mean_loss, in_axes=(0, None))(learner.params, validation)
         better = (held_out < state.best_loss) & (state.waited < config.patience)
         best = jax.tree.map(

@@ -9,8 +9,8 @@ from omgrl_jax.types import Array
 def range_reward(value: Array, low: float, high: float) -> Array:
     """Reward for keeping a value inside a range (r_p, arXiv 2409.13299, Section V).
 
-    `r_p = 2 sigmoid(x - low) - 2 sigmoid(x - high) - 1`, about 1 inside the range, about
-    -1 outside, 0 at both ends.
+    `r_p = 2 sigmoid(x - low) - 2 sigmoid(x - high) - 1`, about 1 inside the range,
+    about -1 outside, 0 at both ends.
 
     Args:
       value: [...] the measured quantity (aPTT in s: low 60, high 100).

@@ -1,9 +1,10 @@
 """Maximum-entropy inverse RL from samples: weights, losses, diagnostics.
 
 With dynamics that cancel, the likelihood of the experts' trajectories under
-`p(tau) ~ p_0 prod T exp(sum r)` is `mean_i R(tau_i) - log Z`, and `Z` is estimated from a
-pool of trajectories with weights `w_j = exp(R(tau_j)) / q(tau_j)` (arXiv 2409.13299,
-Eqs. 7-8). The three modes differ in `q` and in what a weighted item is:
+`p(tau) ~ p_0 prod T exp(sum r)` is `mean_i R(tau_i) - log Z`, and `Z` is estimated
+from a pool of trajectories with weights `w_j = exp(R(tau_j)) / q(tau_j)`
+(arXiv 2409.13299, Eqs. 7-8). The three modes differ in `q` and in what a weighted item
+is:
 
   paper  one weight per trajectory, `q` the current policy alone;
   gcl    one weight per trajectory, `q` the mixture of all samplers of the pool
@@ -72,7 +73,9 @@ def log_partition(rewards: Array, log_density: Array, power: float = 1.0) -> Arr
     )
 
 
-def importance_weights(rewards: Array, log_density: Array, power: float = 1.0) -> Weights:
+def importance_weights(
+    rewards: Array, log_density: Array, power: float = 1.0
+) -> Weights:
     """The self-normalised weights that the gradient of `log_partition` applies.
 
     Args:

@@ -30,7 +30,9 @@ def soft_policy_loss(log_probs: Array, q: Array, temperature: Array) -> Array:
     return jnp.sum(jnp.exp(log_probs) * (temperature * log_probs - q))
 
 
-def temperature_loss(log_temperature: Array, entropy: Array, target: Array) -> Array:
+def temperature_loss(
+    log_temperature: Array, entropy: Array, target: Array | float
+) -> Array:
     """Loss whose descent raises the temperature while entropy is below the target.
 
     Args:
