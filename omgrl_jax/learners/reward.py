@@ -24,8 +24,8 @@ class RewardConfig:
     Attributes:
       mode: importance weights: "paper" (per trajectory, current policy), "gcl" (per
         trajectory, mixture of all samplers) or "step" (per step).
-      inputs: what the reward sees: "state_action" (the paper) or "outcome" (the channels
-        of the next state alone, such as aPTT).
+      inputs: what the reward sees: "state_action" (the paper) or "outcome" (the
+        channels of the next state alone, such as aPTT).
       hidden: widths of the hidden layers.
       learning_rate: Adam's step size.
       weight_decay: decoupled weight decay.
@@ -84,12 +84,12 @@ class Reward(NamedTuple):
     Attributes:
       init: `(key) -> Learner`.
       value: `(params, transitions [...]) -> [...]`, r_psi.
-      for_agent: `(params, rollouts, windows) -> reward function`: r_psi as the agent is
-        given it.
+      for_agent: `(params, rollouts, windows) -> reward function`: r_psi as the agent
+        is given it.
       densities: `(pool, policy_params, behaviour_params, windows [N, H]) ->
         (pool density, window density)` for the configured mode.
-      update: `(learner, key, pool, densities, windows) -> (learner, metrics)`, all steps
-        of an epoch.
+      update: `(learner, key, pool, densities, windows) -> (learner, metrics)`, all
+        steps of an epoch.
     """
 
     init: Callable[[Key], optimize.Learner]
@@ -123,10 +123,10 @@ def make(
 
     def value(params: Params, transitions: Transition) -> Array:
         if by_action:
-            out = network.apply(params, transitions.state)
+            out = networks.apply(network, params, transitions.state)
             raw = log_prob_of(out, transitions.action)
         else:
-            raw = network.apply(params, transitions.outcome)[..., 0]
+            raw = networks.apply(network, params, transitions.outcome)[..., 0]
         return config.bound * jnp.tanh(raw / config.bound)
 
     def for_agent(
@@ -151,9 +151,7 @@ def make(
         pool: Pool, policy_params: Params, behaviour_params: Params, windows: Transition
     ) -> tuple[Array, Array]:
         trajectories = flatten(pool.trajectories)
-        both = jax.tree.map(
-            lambda a, b: jnp.concatenate([a, b]), trajectories, windows
-        )
+        both = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), trajectories, windows)
 
         def taken(policy: Policy, params: Params) -> Array:
             return log_prob_of(policy.log_probs(params, both.state), both.action)
@@ -161,15 +159,13 @@ def make(
         if config.mode == "gcl":
             past = jax.vmap(lambda p: taken(policy, p))(pool.samplers)
             experts = taken(behaviour, behaviour_params)[None]
-            # A gradient step's pool holds `batch` rollouts and `batch` experts' windows:
-            # mu counts as much as all past policies together.
+            # A gradient step's pool holds `batch` rollouts and `batch` experts'
+            # windows: mu counts as much as all past policies together.
             past_log = jnp.log(0.5 / past.shape[0])
             shares = jnp.append(
                 jnp.full(past.shape[0], past_log), jnp.log(jnp.float32(0.5))
             )
-            density = irl.mixture_log_density(
-                jnp.concatenate([past, experts]), shares
-            )
+            density = irl.mixture_log_density(jnp.concatenate([past, experts]), shares)
         else:
             density = log_density(taken(policy, policy_params)[None])
         count = trajectories.action.shape[0]
