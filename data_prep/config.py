@@ -1,6 +1,7 @@
 """What to extract from MIMIC-III: each default stands here once."""
 
 import dataclasses
+from typing import Any
 
 from data_prep import impute
 
@@ -9,38 +10,47 @@ INTUBATED = ("charted", "normal", "missing")
 ARTERIAL_CO2 = {"pressure": "paco2", "total": "total_co2"}
 
 
+def _one_of(default: str, choices: tuple[str, ...]) -> Any:
+    """A field whose flag refuses other values."""
+    return dataclasses.field(default=default, metadata={"choices": choices})
+
+
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """What to extract; `mimic3` explains each field as a flag.
+    """What to extract; every field is a flag of `mimic3`.
 
     Attributes:
-      state: default state, one of `STATES`.
+      state: default state: paper (16 variables), full (adds last aPTT, its age and the
+        last dose) or history (adds dose average, that average at the last draw and the
+        aPTT before). All three are described in the dataset.
       min_age: youngest patients, years.
       min_hours: shortest stay kept, hours from the first dose.
       max_hours: longer stays are cut there.
-      tail_hours: hours kept after the last infusion; negative keeps all.
-      require_aptt: whether stays without any aPTT are left out.
-      boluses: whether MetaVision's boluses count in the hour's dose.
-      intubated: coma score of intubated patients, one of `INTUBATED`.
-      arterial_co2: one of `ARTERIAL_CO2`.
-      indicators: whether to add features for imputation and intubation.
+      tail_hours: cut a stay this many hours after its last infusion; negative keeps it
+        to discharge.
+      require_aptt: leave out stays without any aPTT.
+      boluses: count MetaVision's boluses in the hour's dose (CareVue has none).
+      intubated: coma score of intubated patients, charted, normal (15) or missing.
+      arterial_co2: the paper's 'arterial carbon dioxide', pressure (PaCO2, mmHg) or
+        total (total CO2 of arterial blood, mEq/L).
+      indicators: add features that say what was imputed and who was intubated.
       bins: number of dose bins.
-      validation: share of patients.
-      test: share of patients.
-      seed: of split, patient numbers and donors.
-      donors: most donor rows of the imputation.
-      suppress_small_counts: whether counts of 1 to 10 are hidden in tables.
+      validation: share of patients for validation.
+      test: share of patients for testing.
+      seed: of split, patient numbers and imputation donors.
+      donors: most rows from which a nearest neighbour is sought.
+      suppress_small_counts: write counts of 1 to 10 as '<=10' in the tables.
     """
 
-    state: str = "history"
+    state: str = _one_of("history", STATES)
     min_age: int = 18
     min_hours: int = 7
     max_hours: int = 72
     tail_hours: float = -1.0
     require_aptt: bool = True
     boluses: bool = True
-    intubated: str = "charted"
-    arterial_co2: str = "pressure"
+    intubated: str = _one_of("charted", INTUBATED)
+    arterial_co2: str = _one_of("pressure", tuple(ARTERIAL_CO2))
     indicators: bool = False
     bins: int = 6
     validation: float = 0.1

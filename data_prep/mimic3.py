@@ -8,46 +8,17 @@ schema.json (patient-level: keep them where the database itself may be kept) bes
 cohort_flow.csv, missingness.csv, repairs.csv and table1.csv, which hold no patient.
 """
 
-import dataclasses
 import pathlib
-import sys
 
-from absl import app, flags, logging
+from absl import flags, logging
 
 from data_prep import assemble, sources
 from data_prep import config as config_lib
 from omgrl_jax.data import dataset
-from omgrl_jax.runtime import storage
+from omgrl_jax.runtime import flags as config_flags
+from omgrl_jax.runtime import script, storage
 
-FLAGS = flags.FLAGS
 _ALLOW = "allow_git_worktree"
-_HELP = {
-    "state": "Default state: paper (16 variables), full (adds last aPTT, its age and "
-    "the last dose) or history (adds dose average, that average at the last draw and "
-    "the aPTT before). All three are described in the dataset.",
-    "min_age": "Youngest patients, years.",
-    "min_hours": "Shortest stay kept, hours from the first dose.",
-    "max_hours": "Longer stays are cut there.",
-    "tail_hours": "Cut a stay this many hours after its last infusion; negative keeps "
-    "it to discharge.",
-    "require_aptt": "Leave out stays without any aPTT.",
-    "boluses": "Count MetaVision's boluses in the hour's dose (CareVue has none).",
-    "intubated": "Coma score of intubated patients: charted, normal (15) or missing.",
-    "arterial_co2": "The paper's 'arterial carbon dioxide': pressure (PaCO2, mmHg) or "
-    "total (total CO2 of arterial blood, mEq/L).",
-    "indicators": "Add features that say what was imputed and who was intubated.",
-    "bins": "Number of dose bins.",
-    "validation": "Share of patients for validation.",
-    "test": "Share of patients for testing.",
-    "seed": "Of split, patient numbers and imputation donors.",
-    "donors": "Most rows from which a nearest neighbour is sought.",
-    "suppress_small_counts": "Write counts of 1 to 10 as '<=10' in the tables.",
-}
-_CHOICES = {
-    "state": config_lib.STATES,
-    "intubated": config_lib.INTUBATED,
-    "arterial_co2": tuple(config_lib.ARTERIAL_CO2),
-}
 
 
 def define_flags() -> None:
@@ -60,18 +31,7 @@ def define_flags() -> None:
     flags.DEFINE_bool(
         _ALLOW, False, "Write patient-level data inside a git work tree all the same."
     )
-    define = {
-        bool: flags.DEFINE_bool,
-        int: flags.DEFINE_integer,
-        float: flags.DEFINE_float,
-        str: flags.DEFINE_string,
-    }
-    for field in dataclasses.fields(config_lib.Config):
-        name, text = field.name, _HELP[field.name]
-        if name in _CHOICES:
-            flags.DEFINE_enum(name, str(field.default), _CHOICES[name], text)
-        else:
-            define[type(field.default)](name, field.default, text)
+    config_flags.define(config_lib.Config)
 
 
 def convert(
@@ -117,23 +77,18 @@ def convert(
     return fingerprint
 
 
-def main(argv: list[str]) -> None:
-    """Converts what the flags name; faults of the input end in one line."""
-    del argv
-    names = [field.name for field in dataclasses.fields(config_lib.Config)]
-    try:
-        convert(
-            FLAGS.source,
-            FLAGS.out,
-            config_lib.Config(**{name: getattr(FLAGS, name) for name in names}),
-            memory=FLAGS.memory,
-            threads=FLAGS.threads,
-            allow_git_worktree=FLAGS.allow_git_worktree,
-        )
-    except (ValueError, storage.WorktreeError) as error:
-        sys.exit(f"data_prep.mimic3: {error}")
+def main() -> None:
+    """Converts what the flags name."""
+    given = flags.FLAGS
+    convert(
+        given.source,
+        given.out,
+        config_flags.read(config_lib.Config),
+        memory=given.memory,
+        threads=given.threads,
+        allow_git_worktree=given.allow_git_worktree,
+    )
 
 
 if __name__ == "__main__":
-    define_flags()
-    app.run(main)
+    script.run(main, define_flags)

@@ -13,41 +13,47 @@ from typing import Any
 import jax
 import numpy as np
 import tqdm
-from absl import app, flags, logging
+from absl import flags, logging
 
 from data_prep import bins as bins_lib
 from omgrl_jax.data import dataset
 from omgrl_jax.envs import clinicians, heparin, population, stays
-from omgrl_jax.runtime import storage
+from omgrl_jax.runtime import flags as config_flags
+from omgrl_jax.runtime import script, storage
 
 STATES = ("paper", "full", "history")
 CHUNK = 1000  # stays simulated at once: bounds memory, compiles a single shape
 
 
-def _flag(default: Any, text: str) -> Any:
-    """A configuration field that is also a flag; default and help stand once."""
-    return dataclasses.field(default=default, metadata={"help": text})
-
-
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """What to simulate; every field is a flag of the same name."""
+    """What to simulate; every field is a flag of the same name.
 
-    stays: int = _flag(1500, "Number of stays, one patient each.")
-    seed: int = _flag(0, "Seed of everything that is drawn.")
-    min_hours: int = _flag(7, "Shortest stay in hours.")
-    max_hours: int = _flag(72, "Longest stay in hours; longer ones are cut there.")
-    median_hours: float = _flag(36.0, "Median length of a stay before cutting.")
-    bins: int = _flag(6, "Number of dose bins.")
-    zero_share: float = _flag(
-        0.05, "Share of zero doses from which zero is a bin of its own."
-    )
-    validation: float = _flag(0.1, "Share of patients for validation.")
-    test: float = _flag(0.2, "Share of patients for testing.")
-    state: str = _flag("history", f"Default state: {', '.join(STATES)}.")
-    shifted: bool = _flag(
-        False, "Draw older, heavier patients with renal impairment instead."
-    )
+    Attributes:
+      stays: number of stays, one patient each.
+      seed: seed of everything that is drawn.
+      min_hours: shortest stay in hours.
+      max_hours: longest stay in hours; longer ones are cut there.
+      median_hours: median length of a stay before cutting.
+      bins: number of dose bins.
+      zero_share: share of zero doses from which zero is a bin of its own.
+      validation: share of patients for validation.
+      test: share of patients for testing.
+      state: default state.
+      shifted: draw older, heavier patients with renal impairment instead.
+    """
+
+    stays: int = 1500
+    seed: int = 0
+    min_hours: int = 7
+    max_hours: int = 72
+    median_hours: float = 36.0
+    bins: int = 6
+    zero_share: float = 0.05
+    validation: float = 0.1
+    test: float = 0.2
+    state: str = dataclasses.field(default="history", metadata={"choices": STATES})
+    shifted: bool = False
 
     def __post_init__(self):
         """Raises ValueError naming the flag that cannot be fulfilled."""
@@ -227,37 +233,16 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
         "out", None, "Directory to write the dataset into.", flag_values=values
     )
     flags.mark_flag_as_required("out", flag_values=values)
-    define = {
-        bool: flags.DEFINE_bool,
-        int: flags.DEFINE_integer,
-        float: flags.DEFINE_float,
-        str: flags.DEFINE_string,
-    }
-    for field in dataclasses.fields(Config):
-        text = field.metadata["help"]
-        define[type(field.default)](field.name, field.default, text, flag_values=values)
+    config_flags.define(Config, flag_values=values)
 
 
-def config_from_flags(values: flags.FlagValues = flags.FLAGS) -> Config:
-    """The configuration that the parsed flags describe."""
-    names = [field.name for field in dataclasses.fields(Config)]
-    fields: dict[str, Any] = {name: values[name].value for name in names}
-    return Config(**fields)
-
-
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Writes the dataset named by the flags."""
-    del argv
-    try:
-        config = config_from_flags()
-    except ValueError as error:
-        raise SystemExit(str(error)) from error
-    out = flags.FLAGS.out
+    config, out = config_flags.read(Config), flags.FLAGS.out
     schema = write(config, out)
     bins = ", ".join(schema.actions.labels)
     logging.info("%d stays in %s; dose bins (U/h): %s", config.stays, out, bins)
 
 
 if __name__ == "__main__":
-    define_flags()
-    app.run(main)
+    script.run(main, define_flags)

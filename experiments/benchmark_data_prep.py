@@ -16,16 +16,9 @@ import string
 import tempfile
 import time
 
-from absl import app, flags
+from absl import flags
 
-_ROWS = flags.DEFINE_integer("rows", 20_000_000, "Rows of CHARTEVENTS.", 10_000)
-_KIND = flags.DEFINE_enum("kind", "csv.gz", ["csv", "csv.gz", "parquet"], "File type.")
-_EVERY = flags.DEFINE_integer(
-    "heparin_every", 6, "One patient in this many is on a heparin infusion.", 1
-)
-_KEEP = flags.DEFINE_string(
-    "tables", None, "Directory for the generated tables, reused when they are there."
-)
+from omgrl_jax.runtime import script
 
 FULL_ROWS = 330_712_483
 # Rows of the other large tables for one row of CHARTEVENTS, and rows per patient.
@@ -38,6 +31,20 @@ _OPTIONS = {
     "csv.gz": "FORMAT csv, HEADER, COMPRESSION gzip",
     "parquet": "FORMAT parquet, COMPRESSION zstd",
 }
+
+
+def define_flags() -> None:
+    """Size and kind of the generated tables."""
+    flags.DEFINE_integer("rows", 20_000_000, "Rows of CHARTEVENTS.", 10_000)
+    flags.DEFINE_enum("kind", "csv.gz", list(_OPTIONS), "File type.")
+    flags.DEFINE_integer(
+        "heparin_every", 6, "One patient in this many is on a heparin infusion.", 1
+    )
+    flags.DEFINE_string(
+        "tables",
+        None,
+        "Directory for the generated tables, reused when they are there.",
+    )
 
 
 def generate(directory: str, rows: int, kind: str, every: int) -> float:
@@ -78,16 +85,16 @@ def convert(directory: str) -> tuple[dict[str, float], int, int]:
     return {"open": opened, **built.seconds}, built.trajectories.lengths.size, peak
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Generates, converts, prints."""
-    del argv
+    given = flags.FLAGS
     # Fresh processes: a peak is inherited by forks and never falls.
     spawn = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as scratch:
-        directory = _KEEP.value or scratch
+        directory = given.tables or scratch
         with spawn.Pool(1) as pool:
             made = pool.apply(
-                generate, (directory, _ROWS.value, _KIND.value, _EVERY.value)
+                generate, (directory, given.rows, given.kind, given.heparin_every)
             )
         print(f"tables generated in {made:.0f} s")
         with spawn.Pool(1) as pool:
@@ -96,12 +103,12 @@ def main(argv: list[str]) -> None:
         print(f"{stage:18s} {value:8.2f} s")
     streamed = seconds["CHARTEVENTS"]
     print(f"{'total':18s} {sum(seconds.values()):8.2f} s for {stays} stays")
-    print(f"CHARTEVENTS        {_ROWS.value / streamed:,.0f} rows/s")
+    print(f"CHARTEVENTS        {given.rows / streamed:,.0f} rows/s")
     print(f"peak memory        {peak / 2**20:,.0f} MiB")
     print(
-        f"{FULL_ROWS:,} rows would stream in {FULL_ROWS / _ROWS.value * streamed:.0f} s"
+        f"{FULL_ROWS:,} rows would stream in {FULL_ROWS / given.rows * streamed:.0f} s"
     )
 
 
 if __name__ == "__main__":
-    app.run(main)
+    script.run(main, define_flags)

@@ -8,9 +8,10 @@ Takes about half a minute. To reach on two CPU cores: 1.0e+06 patient-hours a se
 import time
 
 import jax
-from absl import app, flags
+from absl import flags
 
 from omgrl_jax.envs import clinicians, heparin, stays
+from omgrl_jax.runtime import script
 
 
 def measure(patients: int, hours: int, repeats: int) -> float:
@@ -28,9 +29,17 @@ def measure(patients: int, hours: int, repeats: int) -> float:
     return patients * hours / min(once(seed) for seed in range(1, repeats + 1))
 
 
-def main(argv: list[str]) -> None:
+def define_flags() -> None:
+    """What to time."""
+    flags.DEFINE_list(
+        "patients", ["500", "4000", "16000"], "Numbers of patients simulated at once."
+    )
+    flags.DEFINE_integer("hours", 48, "Hours of each stay.", lower_bound=1)
+    flags.DEFINE_integer("repeats", 5, "Timed runs; the best counts.", lower_bound=1)
+
+
+def main() -> None:
     """Prints one line for each number of patients."""
-    del argv
     values = flags.FLAGS
     for patients in map(int, values.patients):
         rate = measure(patients, values.hours, values.repeats)
@@ -38,9 +47,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    flags.DEFINE_list(
-        "patients", ["500", "4000", "16000"], "Numbers of patients simulated at once."
-    )
-    flags.DEFINE_integer("hours", 48, "Hours of each stay.", lower_bound=1)
-    flags.DEFINE_integer("repeats", 5, "Timed runs; the best counts.", lower_bound=1)
-    app.run(main)
+    script.run(main, define_flags)

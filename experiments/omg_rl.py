@@ -18,28 +18,29 @@ import time
 from importlib import metadata
 from typing import Any
 
-from absl import app, flags, logging
+from absl import flags, logging
 
-from experiments import flags as config_flags
 from experiments.config import RunConfig, flat
-from omgrl_jax.runtime import devices, storage
-
-flags.DEFINE_string("dataset", None, "Directory of the dataset (see WORKSPACE.md).")
-flags.DEFINE_string("out", None, "Directory to write to; made when missing.")
-flags.DEFINE_bool(
-    "allow_git_worktree",
-    False,
-    "Write output made from records inside a git work tree all the same.",
-)
-flags.mark_flags_as_required(["dataset", "out"])
+from omgrl_jax.runtime import devices, script, storage
+from omgrl_jax.runtime import flags as config_flags
 
 PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "numpy", "pandas", "omgrl_jax")
+_ALLOW = "allow_git_worktree"
 
 
-def main(argv: list[str]) -> None:
+def define_flags() -> None:
+    """Flags for the fields of `RunConfig` and for this program."""
+    flags.DEFINE_string("dataset", None, "Directory of the dataset (see WORKSPACE.md).")
+    flags.DEFINE_string("out", None, "Directory to write to; made when missing.")
+    flags.DEFINE_bool(
+        _ALLOW, False, "Write output made from records inside a git work tree anyway."
+    )
+    flags.mark_flags_as_required(["dataset", "out"])
+    config_flags.define(RunConfig)
+
+
+def main() -> None:
     """Runs the experiment that the flags describe."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown argument {argv[1]}; see --help")
     config = config_flags.read(RunConfig)
     devices.configure_host_devices()
     devices.enable_compilation_cache()
@@ -61,6 +62,11 @@ def run(
 
     Returns:
       The path of the report.
+
+    Raises:
+      DatasetError: if the dataset is not sound.
+      ValueError: if a setting does not fit the dataset or the run begun in `out`.
+      WorktreeError: if `out` lies in a git work tree and may not.
     """
     # JAX starts with these imports, after the host devices were configured.
     from experiments import collect, fitting, judging, training, truth
@@ -70,7 +76,7 @@ def run(
     clock = Clock()
     task = task_lib.load(directory, config.state, config.rollout.horizon)
     if task.schema.kind == "records":
-        storage.refuse_git_worktree(out, allow_git_worktree, "--allow_git_worktree")
+        storage.refuse_git_worktree(out, allow_git_worktree, _ALLOW)
     out.mkdir(parents=True, exist_ok=True)
     claim(out, config, task.hash)
     virtual = task.schema.kind == "virtual"
@@ -106,7 +112,7 @@ def run(
         **sections,
         "learning": collect.learning_rows(config, trained),
         "config": {**flat(config), "state": task.state},
-        "versions": {name: metadata.version(name) for name in PACKAGES},
+        "versions": {name: _version(name) for name in PACKAGES},
         "timing": clock.laps,
         "commands": ["python -m experiments.omg_rl " + shlex.join(sys.argv[1:])],
     }
@@ -125,7 +131,7 @@ def claim(out: pathlib.Path, config: RunConfig, dataset_hash: str) -> None:
       dataset_hash: content hash of the dataset.
 
     Raises:
-      SystemExit: naming the first setting that differs.
+      ValueError: naming the first setting that differs.
     """
     wanted = json.loads(json.dumps({**flat(config), "dataset": dataset_hash}))
     path = out / "run.json"
@@ -133,13 +139,20 @@ def claim(out: pathlib.Path, config: RunConfig, dataset_hash: str) -> None:
         found = json.loads(path.read_text())
         for name in sorted({*wanted, *found}):
             if wanted.get(name) != found.get(name):
-                raise SystemExit(
+                raise ValueError(
                     f"--out={out} holds another run: {name} was {found.get(name)}, now "
                     f"{wanted.get(name)}. Use another directory or the same settings."
                 )
         logging.info("Resuming the run in %s", out)
         return
     storage.atomic_write(path, json.dumps(wanted, indent=1) + "\n")
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
 
 
 class Clock:
@@ -158,5 +171,4 @@ class Clock:
 
 
 if __name__ == "__main__":
-    config_flags.define(RunConfig)
-    app.run(main)
+    script.run(main, define_flags)

@@ -80,7 +80,7 @@ def faults(source, name, modules=MODULES):
 
 
 def test_the_house_is_found():
-    assert {"omgrl_jax.runtime.train", "experiments.flags"} <= set(MODULES)
+    assert {"omgrl_jax.runtime.train", "experiments.config"} <= set(MODULES)
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -93,7 +93,7 @@ def test_imports_go_down(name):
     [
         ("omgrl_jax.ops.value", "from omgrl_jax import models", "reaches up"),
         ("omgrl_jax.data.buffer", "import omgrl_jax.learners.critic", "reaches up"),
-        ("omgrl_jax.models.x", "def f():\n  import experiments.flags", "reaches up"),
+        ("omgrl_jax.models.x", "def f():\n  import experiments.config", "reaches up"),
         ("omgrl_jax.algorithms.a", "from omgrl_jax.algorithms import b", "sibling"),
         ("omgrl_jax.algorithms.a", "import omgrl_jax.algorithms.b as c", "sibling"),
         ("data_prep.virtual", "from omgrl_jax.envs import heparin", None),
@@ -128,6 +128,8 @@ def test_importing_the_house_has_no_effect(tmp_path):
         "    importlib.import_module(name)\n"
         "from absl import flags\n"
         "assert not flags.FLAGS.is_parsed()\n"
+        f"defined = {{*flags.FLAGS.flags_by_module_dict()}} & {{*{[*MODULES]!r}}}\n"
+        "assert not defined, defined\n"
         "import jax\n"
         # Fails once a backend runs, for instance because a module makes an array.
         "jax.config.update('jax_num_cpu_devices', 3)\n"

@@ -11,6 +11,7 @@ from absl import flags
 from data_prep import bins, virtual
 from omgrl_jax.data import dataset
 from omgrl_jax.envs import clinicians, heparin, population
+from omgrl_jax.runtime import flags as config_flags
 
 CONFIG = virtual.Config(stays=60, seed=3, max_hours=30, median_hours=20.0)
 
@@ -106,7 +107,7 @@ def test_flags_make_the_configuration(tmp_path):
     virtual.define_flags(values)
     given = ("--stays=12", "--max_hours=9", "--state=full", "--shifted")
     values(["virtual", f"--out={tmp_path}", *given])
-    config = virtual.config_from_flags(values)
+    config = config_flags.read(virtual.Config, flag_values=values)
     assert config == virtual.Config(stays=12, max_hours=9, state="full", shifted=True)
     virtual.write(config, values.out)
     schema, stored, _ = dataset.load(tmp_path)

@@ -6,29 +6,23 @@ reads `DIR/results.json` and writes `DIR/report/index.html`, one self-contained 
 It takes a few seconds.
 """
 
-import sys
-from collections.abc import Sequence
-
-from absl import app, flags
+from absl import flags
 
 from experiments.report import page
-from experiments.report.fields import ResultsError
-
-_RUN = flags.DEFINE_string(
-    "run", None, "Directory of the run: holds results.json.", required=True
-)
+from omgrl_jax.runtime import script
 
 
-def main(argv: Sequence[str]) -> None:
+def define_flags() -> None:
+    """The one flag."""
+    flags.DEFINE_string(
+        "run", None, "Directory of the run: holds results.json.", required=True
+    )
+
+
+def main() -> None:
     """Writes the report and prints where it is."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown argument '{argv[1]}'; give --run=DIR")
-    try:
-        print(f"report: {page.write(_RUN.value)}")
-    except ResultsError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+    print(f"report: {page.write(flags.FLAGS.run)}")
 
 
 if __name__ == "__main__":
-    app.run(main)
+    script.run(main, define_flags)

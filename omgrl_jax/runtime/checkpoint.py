@@ -16,11 +16,12 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from omgrl_jax.runtime import packing, storage
+from omgrl_jax.runtime.errors import RunError
 
 _VERSION = 1
 
 
-class CheckpointError(RuntimeError):
+class CheckpointError(RunError):
     """A checkpoint cannot be used, or does not belong to this run."""
 
 

@@ -10,11 +10,13 @@ import pathlib
 
 import jax
 
+from omgrl_jax.runtime.errors import RunError
+
 COUNT_VARIABLE = "OMGRL_HOST_DEVICES"
 CACHE_VARIABLE = "OMGRL_COMPILATION_CACHE"
 
 
-class DevicesError(RuntimeError):
+class DevicesError(RunError):
     """The host devices can no longer be configured, or the request is invalid."""
 
 

@@ -6,8 +6,10 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from omgrl_jax.runtime.errors import RunError
 
-class NonFiniteMetric(RuntimeError):
+
+class NonFiniteMetric(RunError):
     """A training metric became NaN or infinite.
 
     Attributes:

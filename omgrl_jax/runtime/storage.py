@@ -13,10 +13,12 @@ import zipfile
 
 import numpy as np
 
+from omgrl_jax.runtime.errors import RunError
+
 PathLike = str | os.PathLike[str]
 
 
-class WorktreeError(RuntimeError):
+class WorktreeError(RunError):
     """Patient-level output was about to be written inside a git work tree."""
 
 

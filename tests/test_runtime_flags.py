@@ -5,7 +5,7 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from experiments import flags as config_flags
+from omgrl_jax.runtime import flags as config_flags
 
 
 @dataclasses.dataclass(frozen=True)
