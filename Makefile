@@ -28,7 +28,7 @@ $(STAMP): requirements.lock setup.cfg pyproject.toml
 	@touch $@
 
 test: setup ## Run the whole test suite.
-	$(PY) -m pytest -n $(WORKERS) $(ARGS)
+	$(PY) -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 demo: setup ## Run the whole method on 600 virtual patients; ends with a report.
 	$(PY) -m data_prep.virtual --stays=600 --seed=0 --out=$(DEMO)/cohort

@@ -1,5 +1,6 @@
 """Judges models and policies on held-out records: rows and figures for the report."""
 
+import functools
 from typing import Any
 
 import jax
@@ -19,26 +20,10 @@ from omgrl_jax.types import Params, Policy
 MODES = ("stochastic", "greedy")
 
 
-def constant(action: int, num_actions: int) -> Policy:
-    """The policy that always takes one action; it has no parameters."""
-
-    def log_probs(params: Params, states: jax.Array) -> jax.Array:
-        del params
-        row = jnp.where(jnp.arange(num_actions) == action, 0.0, -1e9)
-        return jnp.broadcast_to(row, (*states.shape[:-1], num_actions))
-
-    return Policy(log_probs)
-
-
-def uniform(num_actions: int) -> Policy:
-    """The policy that draws every action with equal chance."""
-
-    def log_probs(params: Params, states: jax.Array) -> jax.Array:
-        del params
-        shape = (*states.shape[:-1], num_actions)
-        return jnp.full(shape, -jnp.log(float(num_actions)))
-
-    return Policy(log_probs)
+def fixed(params: Params, states: jax.Array) -> jax.Array:
+    """Log-probabilities [..., A] of a policy that ignores the state: its logits [A]."""
+    row = jax.nn.log_softmax(params)
+    return jnp.broadcast_to(row, (*states.shape[:-1], row.shape[0]))
 
 
 def policies(
@@ -61,9 +46,10 @@ def policies(
         out[name] = (Policy(one.algorithm.log_probs), state)
     out["behavioural_cloning"] = (models.behaviour, models.fitted[index].behaviour)
     count = task.space.num_actions
-    out["random"] = (uniform(count), ())
+    out["random"] = (Policy(fixed), jnp.zeros(count))
     for action in range(count):
-        out[f"constant_{action}"] = (constant(action, count), ())
+        always = jnp.where(jnp.arange(count) == action, 0.0, -1e9)
+        out[f"constant_{action}"] = (Policy(fixed), always)
     return out
 
 
@@ -121,6 +107,26 @@ def model_policy_rows(
     starts = task.test.states[rows_at]
     reward = learned_reward(config, task, models, trained)
     value = None if reward is None else reward.value
+
+    @functools.cache
+    def compiled(log_probs: Any, greedy: bool) -> Any:
+        """One compilation for each kind of policy, not for each policy and seed."""
+
+        def treat(world: Params, params: Params, psi: Params, key: jax.Array) -> Any:
+            courses = in_model.policy_courses(
+                models.world,
+                world,
+                Policy(log_probs),
+                params,
+                key,
+                starts,
+                hours,
+                greedy,
+            )
+            return in_model.score(task.space, world, courses, value, psi)
+
+        return jax.jit(treat)
+
     rows = []
     for index, seed in enumerate(config.seed_list):
         world = models.fitted[index].world
@@ -129,21 +135,10 @@ def model_policy_rows(
         named = policies(task, models, trained, index)
         for name, (policy, params) in named.items():
             for mode in MODES if name in (*trained, "behavioural_cloning") else ("-",):
-                courses = in_model.policy_courses(
-                    models.world,
-                    world,
-                    policy,
-                    params,
-                    key,
-                    starts,
-                    hours,
-                    mode == "greedy",
-                )
-                found = in_model.score(task.space, world, courses, value, psi)
+                run = compiled(policy.log_probs, mode == "greedy")
+                found = run(world, params, psi, key)
                 rows.append(_row(name, mode, "model", seed, found))
-        records = task.test
-        if task.space.recorded_reward is None:
-            records = world_lib.relabel(models.world, world, records)
+        records = world_lib.relabel(models.world, world, task.test)
         courses = in_model.recorded_courses(records, rows_at, hours)
         found = in_model.score(task.space, world, courses, value, psi)
         rows.append(_row("clinicians", "-", "model", seed, found))

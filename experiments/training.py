@@ -47,7 +47,8 @@ class Trained(NamedTuple):
 def own_data(models: Models, task: Task) -> Own:
     """Stacks the seeds' models and their estimates for the recorded rows."""
     outcomes = [
-        _outcome(models.world, task, one.world, task.train) for one in models.fitted
+        world_lib.relabel(models.world, one.world, task.train).outcome
+        for one in models.fitted
     ]
     world = _stack([one.world for one in models.fitted])
     behaviour = _stack([one.behaviour for one in models.fitted])
@@ -130,14 +131,6 @@ def shareable(state: Any) -> dict[str, Params]:
     if hasattr(state, "reward"):
         out["reward"] = state.reward.params
     return out
-
-
-def _outcome(
-    world: world_lib.World, task: Task, params: world_lib.WorldParams, records: Records
-) -> Array:
-    if task.space.recorded_reward is not None:
-        return records.outcome
-    return world_lib.relabel(world, params, records).outcome
 
 
 def _stack(trees: list[Any]) -> Any:

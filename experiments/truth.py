@@ -155,24 +155,34 @@ def policy_rows(
     run = functools.partial(
         _treat, distribution, config.patients, config.hours, low, high
     )
+
+    @functools.cache
+    def compiled(log_probs: Any, greedy: bool) -> Any:
+        """One compilation for each kind of policy, not for each policy and seed."""
+
+        def treat(params: Any, key: Key) -> dict[str, jax.Array]:
+            policy = simulation.learned_policy(
+                task.space, task.scales, log_probs, params, greedy
+            )
+            return run(policy, key)
+
+        return jax.jit(treat)
+
+    references = {
+        "clinicians": doctors,
+        "clinicians_binned": simulation.binned(doctors, edges, task.scales.amounts),
+        "oracle": simulation.oracle(distribution, task.scales.amounts, low, high),
+    }
+    known = {k: jax.jit(functools.partial(run, p)) for k, p in references.items()}
     for index, seed in enumerate(config.seed_list):
         key = evaluation_key(seed, 3)
         named = policies(task, models, trained, index)
         for name, (policy, params) in named.items():
             for mode in MODES if name in (*trained, "behavioural_cloning") else ("-",):
-                found = _learned(
-                    run, task, policy.log_probs, mode == "greedy", key, params
-                )
+                found = compiled(policy.log_probs, mode == "greedy")(params, key)
                 rows.append(_row(name, mode, seed, found))
-        for name, policy in (
-            ("clinicians", doctors),
-            (
-                "clinicians_binned",
-                simulation.binned(doctors, edges, task.scales.amounts),
-            ),
-            ("oracle", simulation.oracle(distribution, task.scales.amounts, low, high)),
-        ):
-            rows.append(_row(name, "-", seed, _fixed(run, policy, key)))
+        for name, treat in known.items():
+            rows.append(_row(name, "-", seed, treat(key)))
     return rows
 
 
@@ -189,30 +199,6 @@ def _treat(
         distribution, policy, key, patients, hours, low, high
     )
     return found
-
-
-_COMPILED: dict[Any, Any] = {}
-
-
-def _learned(
-    run: Any, task: Task, log_probs: Any, greedy: bool, key: Key, params: Any
-) -> dict[str, jax.Array]:
-    """Runs a learned policy; compiled once for each kind of policy."""
-    name = (log_probs, greedy, run.args)
-    if name not in _COMPILED:
-
-        def treat(key: Key, params: Any) -> dict[str, jax.Array]:
-            policy = simulation.learned_policy(
-                task.space, task.scales, log_probs, params, greedy
-            )
-            return run(policy, key)
-
-        _COMPILED[name] = jax.jit(treat)
-    return _COMPILED[name](key, params)
-
-
-def _fixed(run: Any, policy: stays.Policy, key: Key) -> dict[str, jax.Array]:
-    return jax.jit(functools.partial(run, policy))(key)
 
 
 def alignment_rows(

@@ -90,7 +90,13 @@ def make(config: Config, space: Space, dynamics: Dynamics) -> Algorithm:
         rollout_key, improve_key = jax.random.split(key)
         reward = known_reward(space, data.world.scales)
         rollouts = dyna.collect(
-            config.rollout, dynamics, agent, state.agent.actor.params, rollout_key, data
+            config.rollout,
+            dynamics,
+            agent,
+            state.agent.actor.params,
+            rollout_key,
+            data,
+            data.train.transitions,
         )
         buffer = dyna.keep(state.buffer, rollouts)
         agent_state, metrics = dyna.improve(

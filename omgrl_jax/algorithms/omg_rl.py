@@ -93,7 +93,12 @@ def make(
         )
 
     def collect(actor_params: dict, key: Key, data: dyna.Data) -> Transition:
-        return dyna.collect(config.rollout, dynamics, agent, actor_params, key, data)
+        # From where experts' windows start: a reward that compares both must not learn
+        # to tell the hour of the stay instead.
+        rows = data.train.windows
+        return dyna.collect(
+            config.rollout, dynamics, agent, actor_params, key, data, rows
+        )
 
     def update(state: State, key: Key, data: dyna.Data) -> tuple[State, Metrics]:
         rollout_key, window_key, reward_key, improve_key = jax.random.split(key, 4)

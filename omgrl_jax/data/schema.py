@@ -238,7 +238,7 @@ def from_json(text: str) -> tuple[Schema, str]:
 
 
 def heparin_states(
-    features: Sequence[str], half_life: float = 2.0, delay: int = 0
+    features: Sequence[str], half_life: float = 1.0, delay: int = 0
 ) -> tuple[tuple[Tracked, ...], dict[str, tuple[str, ...]]]:
     """The three states of the heparin task over the same stored features.
 

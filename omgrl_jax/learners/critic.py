@@ -118,9 +118,9 @@ def make_loss(
         q = critic.values(params, states)
         taken = jnp.take_along_axis(q, actions[None, :, None], axis=-1)[..., 0]
         bellman = 0.5 * jnp.mean(jnp.square(targets[None] - taken), axis=1)
-        half = recorded.action.shape[0]
-        pushed_down = jnp.mean(down(q[:, half:], sampled_log_probs), axis=1)
-        pushed_up = jnp.mean(taken[:, :half], axis=1)
+        split = recorded.action.shape[0]
+        pushed_down = jnp.mean(down(q[:, split:], sampled_log_probs), axis=1)
+        pushed_up = jnp.mean(taken[:, :split], axis=1)
         gap = pushed_down - pushed_up
         metrics = {
             "critic/bellman": jnp.mean(bellman),

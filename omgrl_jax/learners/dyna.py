@@ -16,7 +16,7 @@ from omgrl_jax.learners.soft_actor_critic import (
     RewardFunction,
 )
 from omgrl_jax.models.rollout import rollout
-from omgrl_jax.types import Dynamics, Key, Metrics, Params, Transition
+from omgrl_jax.types import Array, Dynamics, Key, Metrics, Params, Transition
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,17 +69,32 @@ def collect(
     actor_params: Params,
     key: Key,
     data: Data,
+    rows: Array,
 ) -> Transition:
-    """Rolls the policy out from random recorded states, leaves [H, B, ...]."""
+    """Rolls the policy out from random recorded states, leaves [H, B, ...].
+
+    Args:
+      config: use of the world model.
+      dynamics: the world.
+      agent: the agent.
+      actor_params: parameters of its policy.
+      key: consumed.
+      data: records and models.
+      rows: [W] rows of the records from which rollouts may start: all transitions, or
+        only those from which experts' windows start too, where both are compared.
+
+    Returns:
+      The transitions.
+    """
     start_key, rollout_key = jax.random.split(key)
-    starts = records_lib.sample_transitions(data.train, start_key, config.rollouts)
+    picks = jax.random.randint(start_key, (config.rollouts,), 0, rows.shape[0])
     return rollout(
         dynamics,
         data.world,
         agent.policy,
         actor_params,
         rollout_key,
-        starts.state,
+        data.train.states[rows[picks]],
         config.horizon,
     )
 

@@ -45,7 +45,7 @@ class RewardConfig:
     mode: str = "gcl"
     inputs: str = "state_action"
     hidden: tuple[int, ...] = (128, 64)
-    learning_rate: float = 5e-4
+    learning_rate: float = 2e-3
     weight_decay: float = 1e-4
     bound: float = 10.0
     centring: float = 1.0

@@ -147,7 +147,7 @@ def make(config: AgentConfig, space: Space) -> Agent:
     ) -> tuple[AgentState, Metrics]:
         temperature = jnp.exp(state.temperature.params)
         both = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), recorded, sampled)
-        half = recorded.action.shape[0]
+        split = recorded.action.shape[0]
         # One pass over current and next states serves targets and the penalty.
         log_probs = actor.policy.log_probs(
             state.actor.params, jnp.concatenate([both.next_state, sampled.state])
@@ -165,9 +165,9 @@ def make(config: AgentConfig, space: Space) -> Agent:
         new_critic, metrics = critic_step(
             state.critic,
             recorded,
-            targets[:half],
+            targets[:split],
             sampled,
-            targets[half:],
+            targets[split:],
             log_probs[size:],
         )
         q = jnp.min(critic.values(new_critic.params, both.state), axis=0)

@@ -57,8 +57,8 @@ class WorldParams(NamedTuple):
       features: feature networks, leaves [E, ...].
       outcomes: outcome networks, leaves [E, ...].
       scales: the standardisation.
-      low: [S] lower limits of states in rollouts.
-      high: [S] upper limits.
+      low: [S] lower limits of states in rollouts, -inf where nothing is predicted.
+      high: [S] upper limits, likewise.
     """
 
     features: Params
@@ -80,6 +80,7 @@ class World(NamedTuple):
       step: `(world params, member, key, state [S], action []) -> Step`, a draw of the
         member (feature parameters, outcome parameters).
       dynamics: batches of states over the whole ensemble.
+      predicted: state indices of the features that are predicted.
     """
 
     init_features: Any
@@ -89,6 +90,7 @@ class World(NamedTuple):
     outcome: Any
     step: Any
     dynamics: Dynamics
+    predicted: tuple[int, ...]
 
 
 def make(config: WorldConfig, space: Space) -> World:
@@ -139,6 +141,7 @@ def make(config: WorldConfig, space: Space) -> World:
         outcome=outcomes.predict,
         step=step,
         dynamics=Dynamics(sample, mean),
+        predicted=space.dynamic,
     )
 
 
@@ -192,12 +195,21 @@ def fit(
         fit_config,
         on_epochs,
     )
+    # Only what is predicted can drift: a new patient's age, or a tracked dose, is what
+    # it is, however far from the training stays.
+    predicted = (
+        jnp.zeros(train.states.shape[1], bool)
+        .at[jnp.array(world.predicted, int)]
+        .set(True)
+    )
+    low = jnp.min(train.states, axis=0) - config.state_margin
+    high = jnp.max(train.states, axis=0) + config.state_margin
     params = WorldParams(
         features=features.params,
         outcomes=outcomes.params,
         scales=scales,
-        low=jnp.min(train.states, axis=0) - config.state_margin,
-        high=jnp.max(train.states, axis=0) + config.state_margin,
+        low=jnp.where(predicted, low, -jnp.inf),
+        high=jnp.where(predicted, high, jnp.inf),
     )
     return params, {"features": features, "outcomes": outcomes}
 
@@ -206,7 +218,8 @@ def relabel(world: World, params: WorldParams, records: Records) -> Records:
     """Replaces the held channel values by the model's estimate for the next step.
 
     The last measured value is hours old; the estimate for the recorded dose is what
-    rollouts are rewarded by as well, so that both halves of a batch agree.
+    rollouts are rewarded by as well, so that both halves of a batch agree. A channel
+    that is measured at every step, such as a recorded reward, stays as it is.
 
     Args:
       world: the functions.
@@ -224,7 +237,8 @@ def relabel(world: World, params: WorldParams, records: Records) -> Records:
         return jnp.mean(jax.vmap(member)(params.outcomes), axis=0)
 
     estimate = jax.jit(jax.vmap(one))(records.states, records.actions, records.amounts)
-    return records._replace(outcome=estimate)
+    always = jnp.all(records.measured[records.transitions], axis=0, keepdims=True)
+    return records._replace(outcome=jnp.where(always, records.outcome, estimate))
 
 
 def _mean(
