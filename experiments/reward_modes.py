@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from absl import app, flags
+from absl import flags
 
 from experiments.config import RunConfig
 from omgrl_jax.learners.reward import INPUTS
 from omgrl_jax.ops.irl import MODES
-from omgrl_jax.runtime import devices, metrics
+from omgrl_jax.runtime import devices, metrics, script
 from omgrl_jax.runtime import flags as config_flags
 
 MEASURES = ("r_p", "in_range", "above", "within_state", "recorded_pairs", "ess")
@@ -105,10 +105,8 @@ def table(frame: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Runs the comparison that the flags describe."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown argument {argv[1]}; see --help")
     config = config_flags.read(RunConfig)
     devices.configure_host_devices()
     devices.enable_compilation_cache()
@@ -124,5 +122,4 @@ def define_flags() -> None:
 
 
 if __name__ == "__main__":
-    define_flags()
-    app.run(main)
+    script.run(main, define_flags)
