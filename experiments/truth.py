@@ -62,8 +62,11 @@ def intervention_section(
         test = intervention.run(
             distribution, models.world.dynamics, fitted.world, task.scales, at
         )
+        whole, test = test, intervention.as_reported(test, distribution.aptt_limit)
         names = ("slope_model", "slope_truth", "ratio", "rank", "rank_all", "monotone")
-        rows.append({"seed": seed, **{name: getattr(test, name) for name in names}})
+        row = {name: getattr(test, name) for name in names}
+        row |= {f"{name}_unlimited": getattr(whole, name) for name in names[:3]}
+        rows.append({"seed": seed, **row})
         tests.append(test)
         cases.append(at)
     passed = all(

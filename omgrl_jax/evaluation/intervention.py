@@ -122,7 +122,6 @@ def run(
     cases: Cases,
     channel: int = 0,
     hours: int = 6,
-    limited: bool = True,
 ) -> Test:
     """Holds every dose from every case.
 
@@ -134,8 +133,6 @@ def run(
       cases: where to start.
       channel: index of the aPTT among the channels.
       hours: hours for which a dose is held.
-      limited: compare values as a laboratory reports them, up to its limit: beyond it
-        no record says anything about the size of an overdose.
 
     Returns:
       The test.
@@ -163,9 +160,21 @@ def run(
     actions = range(doses.shape[0])
     model = np.stack([predicted(params, cases.states, jnp.int32(a)) for a in actions])
     truth = np.stack([true(cases.patients, doses[a]) for a in actions])
-    ceiling = config.aptt_limit if limited else np.inf
+    return summarise(np.asarray(doses), model.T, truth.T)
+
+
+def as_reported(test: Test, limit: float) -> Test:
+    """The test on values as a laboratory reports them, up to its limit.
+
+    Args:
+      test: the test on unlimited values.
+      limit: the largest value reported, s.
+
+    Returns:
+      The test; beyond the limit no record says anything about the size of an overdose.
+    """
     return summarise(
-        np.asarray(doses), np.minimum(model.T, ceiling), np.minimum(truth.T, ceiling)
+        test.doses, np.minimum(test.model, limit), np.minimum(test.truth, limit)
     )
 
 
