@@ -138,7 +138,7 @@ def _true_courses(
     given = amounts[:, begin:]
     return dynamics.Courses(
         states=states,
-        actions=alignment.dose_bins(edges, given),
+        actions=simulation.dose_bins(edges, given),
         amounts=given,
         value=scale.apply(treated.truth.aptt[:, begin:, None])[..., 0],
         known=jnp.ones(given.shape, bool),
@@ -233,7 +233,7 @@ def alignment_rows(
         log_mu = np.asarray(
             models.behaviour.log_probs(models.fitted[index].behaviour, at.states)
         )
-        chosen = np.asarray(alignment.dose_bins(edges, at.doses))
+        chosen = np.asarray(simulation.dose_bins(edges, at.doses))
         for name, table in (("r_psi", scores), ("log_mu", log_mu)):
             found = alignment.correlate(table, truth, chosen)
             rows.append({"seed": seed, "reward": name, **found._asdict()})

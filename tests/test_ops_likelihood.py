@@ -66,3 +66,27 @@ def test_shapes_that_could_broadcast_are_refused(shape):
         likelihood.gaussian_nll(jnp.zeros(2), jnp.zeros(shape), jnp.zeros(2))
     with pytest.raises(AssertionError):
         likelihood.bernoulli_nll(jnp.zeros(2), jnp.zeros(shape))
+
+
+def test_censored_likelihood_is_the_tail_where_censored_and_the_density_elsewhere():
+    x, mean = np.array([1.5, 1.5]), np.array([0.5, 0.5])
+    log_var = np.log(np.array([0.25, 0.25]))
+    found = likelihood.censored_gaussian_nll(
+        jnp.asarray(x), jnp.asarray(mean), jnp.asarray(log_var), jnp.array([True, False])
+    )
+    expected = [
+        -stats.norm.logsf(1.5, 0.5, 0.5),
+        -stats.norm.logpdf(1.5, 0.5, 0.5),
+    ]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_censored_likelihood_wants_the_mean_above_the_bound():
+    def nll(mean):
+        return likelihood.censored_gaussian_nll(
+            jnp.ones(1), mean, jnp.zeros(1), jnp.array([True])
+        )[0]
+
+    # An uncensored observation would pull a mean of 2 down to 1; a lower bound of 1
+    # goes on pulling it up.
+    assert jax.grad(nll)(jnp.array([2.0]))[0] < 0

@@ -140,3 +140,15 @@ def test_table_one_leaves_out_small_splits():
     assert tables.table_one(rows, stays, hide=False).rows == [
         ["age (years)", "a", "b", "c"]
     ]
+
+
+def test_counts_hidden_before_the_report_are_shown_as_they_are():
+    rows = [
+        {"rule": "all", "removed": 0, "remaining": 140},
+        {"rule": "adults", "removed": "<=10", "remaining": 140},
+    ]
+    shown = estimates.merge_flow(rows, hide=True)
+    assert [(row["removed"], row["remaining"]) for row in shown] == [
+        ("0", "140"),
+        ("<=10", "140"),
+    ]

@@ -120,9 +120,16 @@ def merge_flow(rows: Sequence[Row], hide: bool) -> list[dict[str, str]]:
     sum can be shown (the last ones together with those before).
 
     Args:
-      rows: `rule`, `removed`, `remaining` in the order the rules were applied.
+      rows: `rule`, `removed`, `remaining` in the order the rules were applied; texts
+        such as "<=10" are counts hidden already, and then shown as they are.
       hide: whether small counts are hidden (True for records of real people).
     """
+    if any(isinstance(row[name], str) for row in rows for name in _COUNTS):
+        # Whoever prepared the data has hidden the small counts already.
+        return [
+            {"rule": row["rule"] or "?", **{n: _counted(row[n]) for n in _COUNTS}}
+            for row in rows
+        ]
     groups: list[list[Row]] = []
     for row in rows:
         if groups and hide and small(_removed(groups[-1])):
@@ -144,6 +151,13 @@ def merge_flow(rows: Sequence[Row], hide: bool) -> list[dict[str, str]]:
             }
         )
     return flow
+
+
+_COUNTS = ("removed", "remaining")
+
+
+def _counted(value: float | str | None) -> str:
+    return value if isinstance(value, str) else show_count(value, False)
 
 
 def _removed(rows: Iterable[Row]) -> float:

@@ -96,7 +96,7 @@ SECTIONS: Mapping[str, Check] = {
         actions=_actions,
         target=_numbers,
     ),
-    "cohort_flow": _rows(rule=text, removed=number, remaining=number),
+    "cohort_flow": _rows(rule=text, removed=scalar, remaining=scalar),
     "table1": _rows(variable=text, unit=text, **dict.fromkeys(SPLITS, scalar)),
     "missingness": _rows(variable=text, before=number, after=number),
     "member_losses": record(

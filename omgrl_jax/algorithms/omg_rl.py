@@ -82,7 +82,8 @@ def make(
         first = jax.vmap(collect, in_axes=(None, 0, None))(
             actor_params, jax.random.split(pool_key, epochs), data
         )
-        trajectories = jax.tree.map(lambda x: jnp.swapaxes(x, 1, 2), first)
+        size = min(config.reward.pool_rollouts, config.rollout.rollouts)
+        trajectories = jax.tree.map(lambda x: jnp.swapaxes(x[:, :, :size], 1, 2), first)
         samplers = jax.tree.map(lambda x: jnp.stack([x] * epochs), actor_params)
         return State(
             agent=agent_state,

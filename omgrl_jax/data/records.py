@@ -100,6 +100,7 @@ class Records(NamedTuple):
       outcome: [R, C] standardised channel values at the FOLLOWING row: the last
         measured ones, until a model replaces them by its own estimate.
       measured: [R, C] bool, whether a channel was measured in the step that follows.
+      censored: [R, C] bool, whether that measurement is a lower bound.
       discount: [R] 0.0 where the episode ends with the step.
       stay: [R] int32 number of the stay within the split.
       transitions: [M] rows that have a following row.
@@ -111,6 +112,7 @@ class Records(NamedTuple):
     amounts: Array
     outcome: Array
     measured: Array
+    censored: Array
     discount: Array
     stay: Array
     transitions: Array
@@ -290,6 +292,7 @@ def make_records(
         ),
         outcome=scales.channel.apply(jnp.asarray(values[following])),
         measured=jnp.asarray(measured[following] & (left > 0)[:, None]),
+        censored=jnp.asarray(_censored(space, arrays)[following]),
         discount=jnp.asarray(~ends, jnp.float32),
         stay=jnp.asarray(np.repeat(np.arange(chosen.size), lengths + 1), jnp.int32),
         transitions=jnp.asarray(np.flatnonzero(left > 0), jnp.int32),
@@ -365,6 +368,15 @@ def _channels(
         np.concatenate([measured, following[:, None]], axis=1),
         np.concatenate([ages, np.zeros_like(reward)], axis=1),
     )
+
+
+def _censored(space: Space, arrays: dataset_lib.Trajectories) -> np.ndarray:
+    """Censored measurements [R, C]; without such an array there are none."""
+    rows = int(arrays.lengths.sum() + arrays.lengths.size)
+    out = np.zeros((rows, len(space.channels)), bool)
+    if arrays.channel_censored is not None:
+        out[:, : arrays.channel_censored.shape[1]] = arrays.channel_censored
+    return out
 
 
 def _per_row(lengths: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -1,15 +1,14 @@
 """Is the learned reward more than imitation? Rank correlations with the truth."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy import stats
 
 from omgrl_jax.envs import heparin
-from omgrl_jax.evaluation.intervention import Cases
+from omgrl_jax.evaluation.intervention import Cases, rank_correlation
 from omgrl_jax.ops import clinical
 from omgrl_jax.types import Array, Dynamics, Params, Transition
 
@@ -105,23 +104,11 @@ def correlate(scores: np.ndarray, truth: np.ndarray, chosen: np.ndarray) -> Alig
     Returns:
       The correlations; a constant row counts as zero.
     """
-
-    def spearman(a: np.ndarray, b: np.ndarray) -> float:
-        if np.ptp(a) == 0 or np.ptp(b) == 0:
-            return 0.0
-        result: Any = stats.spearmanr(a, b)  # scipy's stubs lose its type
-        return float(result.statistic)
-
     rows = np.arange(chosen.size)
     return Alignment(
         within_state=float(
-            np.mean([spearman(a, b) for a, b in zip(scores, truth, strict=True)])
+            np.mean([rank_correlation(a, b) for a, b in zip(scores, truth, strict=True)])
         ),
-        all_pairs=spearman(scores.ravel(), truth.ravel()),
-        recorded_pairs=spearman(scores[rows, chosen], truth[rows, chosen]),
+        all_pairs=rank_correlation(scores.ravel(), truth.ravel()),
+        recorded_pairs=rank_correlation(scores[rows, chosen], truth[rows, chosen]),
     )
-
-
-def dose_bins(edges: Array, doses: Array) -> Array:
-    """Bins [...] of doses [...]: bin a holds `edges[a - 1] < dose <= edges[a]`."""
-    return jnp.searchsorted(edges, doses, side="left").astype(jnp.int32)

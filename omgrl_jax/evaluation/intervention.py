@@ -194,15 +194,7 @@ def summarise(doses: np.ndarray, model: np.ndarray, truth: np.ndarray) -> Test:
     def slope(aptt: np.ndarray) -> float:
         return float(np.mean(np.log(aptt) @ centred / np.sum(centred**2)))
 
-    def spearman(a: np.ndarray, b: np.ndarray) -> float:
-        result: Any = stats.spearmanr(a, b)  # scipy's stubs lose its type
-        return float(result.statistic)
-
-    with np.errstate(invalid="ignore"):
-        ranks = [
-            spearman(m, t) if np.ptp(m) * np.ptp(t) > 0 else 0.0
-            for m, t in zip(model, truth, strict=True)
-        ]
+    ranks = [rank_correlation(m, t) for m, t in zip(model, truth, strict=True)]
     slope_model, slope_truth = slope(model), slope(truth)
     return Test(
         doses=doses,
@@ -212,6 +204,14 @@ def summarise(doses: np.ndarray, model: np.ndarray, truth: np.ndarray) -> Test:
         slope_truth=slope_truth,
         ratio=slope_model / slope_truth,
         rank=float(np.mean(ranks)),
-        rank_all=spearman(model.ravel(), truth.ravel()),
+        rank_all=rank_correlation(model.ravel(), truth.ravel()),
         monotone=float(np.mean(np.diff(model, axis=1) > 0)),
     )
+
+
+def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Spearman's correlation of [K] and [K]; zero where one of them is constant."""
+    if np.ptp(a) == 0 or np.ptp(b) == 0:
+        return 0.0
+    result: Any = stats.spearmanr(a, b)  # scipy's stubs lose its type
+    return float(result.statistic)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from omgrl_jax.data import tracking
 from omgrl_jax.data.records import Scales, Space
-from omgrl_jax.envs import clinicians, heparin, stays
+from omgrl_jax.envs import heparin, stays
 from omgrl_jax.ops import clinical
 from omgrl_jax.types import Array, Key, Params
 
@@ -97,12 +97,17 @@ def learned_policy(
     return stays.Policy(reset, act)
 
 
+def dose_bins(edges: Array, doses: Array) -> Array:
+    """Bins [...] of doses [...]: bin a holds `edges[a - 1] < dose <= edges[a]`."""
+    return jnp.searchsorted(edges, doses, side="left").astype(jnp.int32)
+
+
 def binned(policy: stays.Policy, edges: Array, amounts: Array) -> stays.Policy:
     """A policy whose hourly doses are replaced by those of their bins."""
 
     def act(state: Any, key: Key, seen: Any, patient: Any) -> tuple[Any, stays.Order]:
         state, order = policy.act(state, key, seen, patient)
-        dose = amounts[jnp.sum(order.total > edges)]
+        dose = amounts[dose_bins(edges, order.total)]
         return state, stays.Order(infusion=dose, bolus=jnp.zeros_like(dose))
 
     return stays.Policy(policy.reset, act)
@@ -155,8 +160,3 @@ def outcomes(
         treated.truth.aptt
     )
     return jax.tree.map(jnp.mean, each), treated
-
-
-def clinicians_policy(practice: clinicians.Practice) -> stays.Policy:
-    """The simulated clinicians themselves."""
-    return stays.clinician_policy(practice)

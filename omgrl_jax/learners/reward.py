@@ -39,6 +39,7 @@ class RewardConfig:
         and the rollouts of the epoch, so that the entropy coefficient keeps its meaning
         whatever scale the likelihood settles on.
       pool_epochs: epochs of rollouts, with their policies, that form the pool.
+      pool_rollouts: rollouts of an epoch that enter the pool, at most.
       power: exponent that tempers the importance weights; 1 leaves them as they are.
     """
 
@@ -54,6 +55,7 @@ class RewardConfig:
     batch: int = 64
     normalise: bool = False
     pool_epochs: int = 2
+    pool_rollouts: int = 64
     power: float = 1.0
 
     def __post_init__(self) -> None:
@@ -245,16 +247,17 @@ def push(pool: Pool, epoch: Array, rollouts: Transition, sampler: Params) -> Poo
     Args:
       pool: the ring of `K` epochs.
       epoch: [] number of the epoch.
-      rollouts: leaves [H, B, ...] as `rollout` returns them.
+      rollouts: leaves [H, B', ...] as `rollout` returns them; the first `B` enter.
       sampler: the policy parameters that made them.
 
     Returns:
       The pool with the epoch in it.
     """
-    slot = epoch % pool.trajectories.action.shape[0]
+    slots, size = pool.trajectories.action.shape[:2]
+    slot = epoch % slots
     return Pool(
         jax.tree.map(
-            lambda old, new: old.at[slot].set(jnp.swapaxes(new, 0, 1)),
+            lambda old, new: old.at[slot].set(jnp.swapaxes(new[:, :size], 0, 1)),
             pool.trajectories,
             rollouts,
         ),

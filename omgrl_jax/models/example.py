@@ -16,6 +16,7 @@ class Example(NamedTuple):
       next_state: [S] state at its end.
       outcome: [C] channel values known at its end.
       measured: [C] whether they were measured anew.
+      censored: [C] whether they are lower bounds.
     """
 
     state: Array
@@ -24,6 +25,7 @@ class Example(NamedTuple):
     next_state: Array
     outcome: Array
     measured: Array
+    censored: Array
 
 
 def examples(records: Records) -> Example:
@@ -36,4 +38,5 @@ def examples(records: Records) -> Example:
         next_state=records.states[rows + 1],
         outcome=records.outcome[rows],
         measured=records.measured[rows],
+        censored=records.censored[rows],
     )

@@ -101,7 +101,9 @@ def make(hidden: tuple[int, ...], dose_effect: str, space: Space) -> Outcomes:
     def loss(scales: Scales, params: Params, example: Example) -> Array:
         seen = example.measured.astype(jnp.float32)
         said = predict(scales, params, example.state, example.action, example.amount)
-        nll = likelihood.gaussian_nll(example.outcome, said.mean, said.log_var)
+        nll = likelihood.censored_gaussian_nll(
+            example.outcome, said.mean, said.log_var, example.censored
+        )
         draws = likelihood.bernoulli_nll(seen, said.logit)
         bounds = params["high"] - params["low"]
         # A dataset without channels has nothing to fit here, and no mean either.

@@ -41,6 +41,28 @@ def gaussian_nll(x: Array, mean: Array, log_var: Array) -> Array:
     return 0.5 * (jnp.log(2.0 * jnp.pi) + log_var + square)
 
 
+def censored_gaussian_nll(
+    x: Array, mean: Array, log_var: Array, censored: Array
+) -> Array:
+    """Negative log-likelihood where some observations are only lower bounds (Tobit).
+
+    `-log P(X >= x)` where censored, the density elsewhere: an aPTT reported as
+    "> 150 s" says that it was at least that, and these are the overdoses.
+
+    Args:
+      x: [D] observation, or the bound.
+      mean: [D] mean.
+      log_var: [D] logarithm of the variance.
+      censored: [D] bool.
+
+    Returns:
+      [D] nats.
+    """
+    chex.assert_equal_shape([x, mean, log_var, censored])
+    survival = jax.scipy.stats.norm.logsf((x - mean) * jnp.exp(-0.5 * log_var))
+    return jnp.where(censored, -survival, gaussian_nll(x, mean, log_var))
+
+
 def bernoulli_nll(event: Array, logit: Array) -> Array:
     """Negative log-probability of binary events, per dimension.
 
