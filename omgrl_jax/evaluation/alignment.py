@@ -107,7 +107,9 @@ def correlate(scores: np.ndarray, truth: np.ndarray, chosen: np.ndarray) -> Alig
     rows = np.arange(chosen.size)
     return Alignment(
         within_state=float(
-            np.mean([rank_correlation(a, b) for a, b in zip(scores, truth, strict=True)])
+            np.mean(
+                [rank_correlation(a, b) for a, b in zip(scores, truth, strict=True)]
+            )
         ),
         all_pairs=rank_correlation(scores.ravel(), truth.ravel()),
         recorded_pairs=rank_correlation(scores[rows, chosen], truth[rows, chosen]),
