@@ -26,6 +26,8 @@ class RunConfig:
       patients: new virtual patients per policy and seed in the true simulator.
       hours: hours for which each of them is treated.
       model_hours: hours of the rollouts on which policies are scored in the model.
+      combo_conservatism: weight of COMBO's conservative term; its reward is known and
+        stands still, so that it needs less than a reward that is being learned.
       behaviour_hidden: widths of the behaviour policy's layers.
       world: the world model.
       fit: how its networks and the behaviour policy are fitted.
@@ -43,6 +45,7 @@ class RunConfig:
     patients: int = 400
     hours: int = 48
     model_hours: int = 24
+    combo_conservatism: float = 0.1
     behaviour_hidden: tuple[int, ...] = (128, 128)
     world: WorldConfig = dataclasses.field(default_factory=WorldConfig)
     fit: FitConfig = dataclasses.field(default_factory=FitConfig)
@@ -75,7 +78,8 @@ def _omg_rl(config: RunConfig, space: Any, dynamics: Any, behaviour: Any) -> Any
 
 def _combo(config: RunConfig, space: Any, dynamics: Any, behaviour: Any) -> Any:
     del behaviour
-    return combo.make(combo.Config(config.agent, config.rollout), space, dynamics)
+    agent = dataclasses.replace(config.agent, conservatism=config.combo_conservatism)
+    return combo.make(combo.Config(agent, config.rollout), space, dynamics)
 
 
 # name -> (configuration, space, dynamics, behaviour policy) -> Algorithm

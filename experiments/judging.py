@@ -65,7 +65,7 @@ def learned_reward(
 
 def reward_params(trained: dict[str, Trained], index: int) -> Params:
     """Parameters of one seed's r_psi."""
-    params = trained["omg_rl"].states.reward.params
+    params = trained["omg_rl"].states.average
     return jax.tree.map(lambda x: x[index], params)
 
 

@@ -128,8 +128,8 @@ def shareable(state: Any) -> dict[str, Params]:
       Parameters of actor and critic, and of the reward where one was learned.
     """
     out = {"actor": state.agent.actor.params, "critic": state.agent.critic.params}
-    if hasattr(state, "reward"):
-        out["reward"] = state.reward.params
+    if hasattr(state, "average"):
+        out["reward"] = state.average
     return out
 
 

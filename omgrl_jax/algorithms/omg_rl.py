@@ -25,6 +25,7 @@ from omgrl_jax.types import (
     Dynamics,
     Key,
     Metrics,
+    Params,
     Policy,
     Transition,
 )
@@ -48,11 +49,21 @@ class Config:
 
 
 class State(NamedTuple):
-    """OMG-RL's state: COMBO's, the reward and the pool that estimates Z."""
+    """OMG-RL's state: COMBO's, the reward and the pool that estimates Z.
+
+    Attributes:
+      agent: actor and critics.
+      buffer: rollouts kept.
+      reward: the reward network and its optimiser.
+      average: running average of its parameters, by which the agent is rewarded.
+      pool: trajectories and samplers for the partition function.
+      epoch: [] epochs done.
+    """
 
     agent: sac.AgentState
     buffer: buffer_lib.Buffer
     reward: optimize.Learner
+    average: Params
     pool: reward_lib.Pool
     epoch: Array
 
@@ -85,10 +96,12 @@ def make(
         size = min(config.reward.pool_rollouts, config.rollout.rollouts)
         trajectories = jax.tree.map(lambda x: jnp.swapaxes(x[:, :, :size], 1, 2), first)
         samplers = jax.tree.map(lambda x: jnp.stack([x] * epochs), actor_params)
+        learner = reward.init(reward_key)
         return State(
             agent=agent_state,
             buffer=dyna.empty_buffer(config.rollout, space),
-            reward=reward.init(reward_key),
+            reward=learner,
+            average=jax.tree.map(jnp.copy, learner.params),
             pool=reward_lib.Pool(trajectories, samplers),
             epoch=jnp.int32(0),
         )
@@ -114,14 +127,21 @@ def make(
         learner, reward_metrics = reward.update(
             state.reward, reward_key, pool, densities, windows
         )
-        learned = reward.for_agent(learner.params, rollouts, windows)
+        keep = config.reward.average
+        average = jax.tree.map(
+            lambda old, new: keep * old + (1.0 - keep) * new,
+            state.average,
+            learner.params,
+        )
+        learned = reward.for_agent(average, rollouts, windows)
         agent_state, metrics = dyna.improve(
             config.agent, agent, state.agent, buffer, learned, improve_key, data.train
         )
         metrics = {**metrics, **reward_metrics}
-        r_psi = reward.value(learner.params, rollouts)
+        r_psi = reward.value(average, rollouts)
         metrics["return/r_psi"] = jnp.mean(jnp.sum(r_psi, axis=0))
-        return State(agent_state, buffer, learner, pool, state.epoch + 1), metrics
+        following = State(agent_state, buffer, learner, average, pool, state.epoch + 1)
+        return following, metrics
 
     def log_probs(state: State, observations: Array) -> Array:
         return agent.policy.log_probs(state.agent.actor.params, observations)

@@ -38,6 +38,9 @@ class RewardConfig:
       normalise: the agent is given (r_psi - mean) / deviation over the experts' windows
         and the rollouts of the epoch, so that the entropy coefficient keeps its meaning
         whatever scale the likelihood settles on.
+      average: share of the running average of the parameters that is kept each epoch;
+        the agent is given the averaged r_psi, since few trajectories carry the weight
+        of an epoch; 0 gives it the latest.
       pool_epochs: epochs of rollouts, with their policies, that form the pool.
       pool_rollouts: rollouts of an epoch that enter the pool, at most.
       power: exponent that tempers the importance weights; 1 leaves them as they are.
@@ -54,6 +57,7 @@ class RewardConfig:
     expert_windows: int = 128
     batch: int = 64
     normalise: bool = False
+    average: float = 0.0
     pool_epochs: int = 2
     pool_rollouts: int = 64
     power: float = 1.0

@@ -52,7 +52,7 @@ class AgentConfig:
     target_rate: float = 0.005
     entropy_coefficient: float = 1.0
     entropy_target: float = 0.0
-    conservatism: float = 0.25
+    conservatism: float = 0.5
     push_down: str = "policy"
     recorded_share: float = 0.5
     batch_size: int = 256
