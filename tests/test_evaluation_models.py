@@ -335,3 +335,19 @@ def test_greedy_courses_take_the_likeliest_action_and_others_all():
     expected = np.exp([0.0, 0.4, 0.0]) / np.exp([0.0, 0.4, 0.0]).sum()
     # 400 draws: a standard deviation of 0.025.
     np.testing.assert_allclose(found, expected, atol=0.1)
+
+
+def test_a_task_without_channels_has_errors_of_its_features_alone():
+    records = recorded()
+    windows = dynamics.courses(records, None, jnp.zeros(records.states.shape[0]))
+    assert windows.value.shape == windows.known.shape == windows.actions.shape
+    assert not np.any(windows.known)
+    assert set(errors(true_step, given(), channel=None)) == {("state", 1), ("state", 3)}
+    assert dynamics.calibration(gaussian(0.7), PARAMS, drawn(), channel=None) == []
+
+
+def test_errors_over_too_few_measurements_are_left_out():
+    courses = given()
+    known = jnp.ones((4, 3), bool).at[0, 2].set(False)
+    found = errors(blind_step, courses._replace(known=known), least=4)
+    assert ("aptt", 1) in found and ("aptt", 3) not in found

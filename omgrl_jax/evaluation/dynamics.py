@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import stats
 
-from omgrl_jax.data.records import Records, Space
+from omgrl_jax.data.records import Records, Space, Standardiser
 from omgrl_jax.models.world import World, WorldParams
 from omgrl_jax.types import Array, Dynamics, Params, Step
 
@@ -34,12 +34,14 @@ class Courses(NamedTuple):
     last: Array
 
 
-def courses(records: Records, channel: int, last: Array, limit: int = 2000) -> Courses:
+def courses(
+    records: Records, channel: int | None, last: Array, limit: int = 2000
+) -> Courses:
     """All windows of one split as courses.
 
     Args:
       records: held-out records, outcomes as measured (not relabelled).
-      channel: index of the channel.
+      channel: index of the channel; None where there is none.
       last: [R] standardised last measured value known at each row.
       limit: at most so many windows, evenly spread.
 
@@ -52,12 +54,15 @@ def courses(records: Records, channel: int, last: Array, limit: int = 2000) -> C
     horizon = _window_length(records)
     rows = windows[:, None] + np.arange(horizon + 1)[None, :]
     inner = rows[:, :-1]
+    value, known = jnp.zeros(inner.shape), jnp.zeros(inner.shape, bool)
+    if channel is not None:
+        value, known = records.outcome[inner, channel], records.measured[inner, channel]
     return Courses(
         states=records.states[rows],
         actions=records.actions[inner],
         amounts=records.amounts[inner],
-        value=records.outcome[inner, channel],
-        known=records.measured[inner, channel],
+        value=value,
+        known=known,
         last=last[windows],
     )
 
@@ -95,9 +100,10 @@ def horizon_errors(
     dynamics: Dynamics,
     params: WorldParams,
     given: Courses,
-    channel: int = 0,
+    channel: int | None = 0,
     horizons: tuple[int, ...] = HORIZONS,
     ceiling: float = np.inf,
+    least: int = 1,
 ) -> list[dict[str, float | int | str]]:
     """Errors of the model and of persistence, n steps ahead.
 
@@ -106,28 +112,20 @@ def horizon_errors(
       dynamics: the world.
       params: its parameters.
       given: courses at least as long as the largest horizon.
-      channel: index of the channel.
+      channel: index of the channel; None where there is none.
       horizons: steps ahead.
       ceiling: values are compared up to this (a laboratory's reporting limit).
+      least: errors of the channel over fewer measurements are left out.
 
     Returns:
       Rows {quantity, horizon, model, persistence}: root mean squared error of the
       standardised dynamic features, mean absolute error of the channel in its unit.
     """
     states, outcome = open_loop(dynamics, params, given)
-    scale = params.scales.channel
     dynamic = np.array(space.dynamic, int)
 
-    def raw(z: Array) -> np.ndarray:
-        lifted = np.asarray(z) * float(scale.std[channel]) + float(scale.mean[channel])
-        return np.minimum(np.exp(lifted) if scale.log[channel] else lifted, ceiling)
-
-    truth, last, known = raw(given.value), raw(given.last), np.asarray(given.known)
-    predicted = raw(outcome[..., channel])
     rows: list[dict[str, float | int | str]] = []
-    for h in horizons:
-        if h > given.actions.shape[1]:
-            continue
+    for h in (h for h in horizons if h <= given.actions.shape[1]):
         actual = np.asarray(given.states[:, h])[:, dynamic]
         error = np.asarray(states[:, h - 1])[:, dynamic] - actual
         still = np.asarray(given.states[:, 0])[:, dynamic] - actual
@@ -139,20 +137,21 @@ def horizon_errors(
                 "persistence": float(np.sqrt(np.mean(still**2))),
             }
         )
-        seen = known[:, h - 1]
-        if seen.any():
-            rows.append(
-                {
-                    "quantity": space.channels[channel],
-                    "horizon": h,
-                    "model": float(
-                        np.mean(np.abs(predicted[seen, h - 1] - truth[seen, h - 1]))
-                    ),
-                    "persistence": float(
-                        np.mean(np.abs(last[seen] - truth[seen, h - 1]))
-                    ),
-                }
-            )
+        seen = np.asarray(given.known)[:, h - 1]
+        if channel is None or seen.sum() < least:
+            continue
+        scale = jax.tree.map(lambda x: x[channel], params.scales.channel)
+        truth = _raw(scale, given.value[:, h - 1], ceiling)[seen]
+        predicted = _raw(scale, outcome[:, h - 1, channel], ceiling)[seen]
+        last = _raw(scale, given.last, ceiling)[seen]
+        rows.append(
+            {
+                "quantity": space.channels[channel],
+                "horizon": h,
+                "model": float(np.mean(np.abs(predicted - truth))),
+                "persistence": float(np.mean(np.abs(last - truth))),
+            }
+        )
     return rows
 
 
@@ -160,7 +159,7 @@ def calibration(
     world: World,
     params: WorldParams,
     records: Records,
-    channel: int = 0,
+    channel: int | None = 0,
     levels: tuple[float, ...] = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95),
 ) -> list[dict[str, float]]:
     """Share of measurements below each predictive quantile of the elites' mixture.
@@ -169,12 +168,14 @@ def calibration(
       world: the model.
       params: its parameters.
       records: held-out records, outcomes as measured.
-      channel: index of the channel.
+      channel: index of the channel; None where there is none.
       levels: nominal quantiles.
 
     Returns:
       Rows {nominal, observed}; empty without a measurement.
     """
+    if channel is None:
+        return []
     rows = np.flatnonzero(np.asarray(records.measured[:, channel]))
     if rows.size == 0:
         return []
@@ -199,6 +200,12 @@ def calibration(
         {"nominal": level, "observed": float(np.mean(position <= level))}
         for level in levels
     ]
+
+
+def _raw(scale: Standardiser, z: Array, ceiling: float) -> np.ndarray:
+    """Values [N] of one channel in its unit, up to the ceiling."""
+    lifted = np.asarray(z) * float(scale.std) + float(scale.mean)
+    return np.minimum(np.exp(lifted) if scale.log else lifted, ceiling)
 
 
 def _window_length(records: Records) -> int:
