@@ -32,7 +32,8 @@ test: setup ## Run the whole test suite.
 
 demo: setup ## Run the whole method on 600 virtual patients; ends with a report.
 	$(PY) -m data_prep.virtual --stays=600 --seed=0 --out=$(DEMO)/cohort
-	$(PY) -m experiments.omg_rl --dataset=$(DEMO)/cohort --out=$(DEMO)/omg_rl $(ARGS)
+	$(PY) -m experiments.omg_rl --dataset=$(DEMO)/cohort --out=$(DEMO)/omg_rl \
+	  --flagfile=experiments/presets/recommended.flags $(ARGS)
 
 lint: setup ## Check style and format with ruff.
 	$(PY) -m ruff check .

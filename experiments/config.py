@@ -1,7 +1,11 @@
 """The configuration of a run: each field is a flag of the experiment scripts."""
 
 import dataclasses
+import json
+import pathlib
 from typing import Any
+
+from absl import logging
 
 from omgrl_jax.algorithms import combo, omg_rl
 from omgrl_jax.learners.dyna import RolloutConfig
@@ -9,6 +13,7 @@ from omgrl_jax.learners.reward import RewardConfig
 from omgrl_jax.learners.soft_actor_critic import AgentConfig
 from omgrl_jax.models.ensemble import FitConfig
 from omgrl_jax.models.world import WorldConfig
+from omgrl_jax.runtime import storage
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,3 +102,30 @@ def flat(config: RunConfig) -> dict[str, Any]:
         else:
             out[field.name] = value
     return {k: list(v) if isinstance(v, tuple) else v for k, v in out.items()}
+
+
+def claim(out: pathlib.Path, config: RunConfig, dataset_hash: str) -> None:
+    """Marks a directory as this run's, or stops where it is another's.
+
+    Args:
+      out: the directory; made when missing.
+      config: the configuration.
+      dataset_hash: content hash of the dataset.
+
+    Raises:
+      ValueError: naming the first setting that differs.
+    """
+    wanted = json.loads(json.dumps({**flat(config), "dataset": dataset_hash}))
+    path = out / "run.json"
+    if path.is_file():
+        found = json.loads(path.read_text())
+        for name in sorted({*wanted, *found}):
+            if wanted.get(name) != found.get(name):
+                raise ValueError(
+                    f"--out={out} holds another run: {name} was {found.get(name)}, now "
+                    f"{wanted.get(name)}. Use another directory or the same settings."
+                )
+        logging.info("Resuming the run in %s", out)
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    storage.atomic_write(path, json.dumps(wanted, indent=1) + "\n")

@@ -41,6 +41,20 @@ class Models(NamedTuple):
     fitted: list[Fitted]
 
 
+def make(config: RunConfig, space: Space) -> tuple[world_lib.World, Policy, Any]:
+    """The functions of the models, before anything is fitted.
+
+    Args:
+      config: the run's configuration.
+      space: the task.
+
+    Returns:
+      The world, the behaviour policy, and what fits the latter.
+    """
+    world = world_lib.make(config.world, space)
+    return world, *behaviour_lib.make(config.behaviour_hidden, space)
+
+
 def fit_all(config: RunConfig, task: Task, directory: pathlib.Path) -> Models:
     """Fits what is not there yet; each seed's result is written when it is complete.
 
@@ -52,8 +66,7 @@ def fit_all(config: RunConfig, task: Task, directory: pathlib.Path) -> Models:
     Returns:
       The models.
     """
-    world = world_lib.make(config.world, task.space)
-    policy, fit_behaviour = behaviour_lib.make(config.behaviour_hidden, task.space)
+    world, policy, fit_behaviour = make(config, task.space)
     fitted = []
     for seed in config.seed_list:
         folder = directory / f"seed_{seed}"

@@ -10,7 +10,6 @@ same command goes on where it stopped and ends with the same numbers.
 One seed on 600 virtual stays takes about two minutes on two cores.
 """
 
-import json
 import pathlib
 import shlex
 import sys
@@ -18,9 +17,9 @@ import time
 from importlib import metadata
 from typing import Any
 
-from absl import flags, logging
+from absl import flags
 
-from experiments.config import RunConfig, flat
+from experiments.config import ALGORITHMS, RunConfig, claim, flat
 from omgrl_jax.runtime import devices, script, storage
 from omgrl_jax.runtime import flags as config_flags
 
@@ -77,9 +76,9 @@ def run(
     task = task_lib.load(directory, config.state, config.rollout.horizon)
     if task.schema.kind == "records":
         storage.refuse_git_worktree(out, allow_git_worktree, _ALLOW)
-    out.mkdir(parents=True, exist_ok=True)
+    try_algorithms(config, task)
     claim(out, config, task.hash)
-    virtual = task.schema.kind == "virtual"
+    virtual = truth.known(task)
 
     models = fitting.fit_all(config, task, out / "model")
     clock.lap("models")
@@ -122,30 +121,24 @@ def run(
     return report
 
 
-def claim(out: pathlib.Path, config: RunConfig, dataset_hash: str) -> None:
-    """Marks a directory as this run's, or stops where it is another's.
+def try_algorithms(config: RunConfig, task: Any) -> None:
+    """Builds every algorithm once: what cannot learn here stops before the fits.
 
     Args:
-      out: the directory.
       config: the configuration.
-      dataset_hash: content hash of the dataset.
+      task: the loaded task.
 
     Raises:
-      ValueError: naming the first setting that differs.
+      ValueError: naming the algorithm and what the dataset lacks.
     """
-    wanted = json.loads(json.dumps({**flat(config), "dataset": dataset_hash}))
-    path = out / "run.json"
-    if path.is_file():
-        found = json.loads(path.read_text())
-        for name in sorted({*wanted, *found}):
-            if wanted.get(name) != found.get(name):
-                raise ValueError(
-                    f"--out={out} holds another run: {name} was {found.get(name)}, now "
-                    f"{wanted.get(name)}. Use another directory or the same settings."
-                )
-        logging.info("Resuming the run in %s", out)
-        return
-    storage.atomic_write(path, json.dumps(wanted, indent=1) + "\n")
+    from experiments import fitting
+
+    world, behaviour, _ = fitting.make(config, task.space)
+    for name in config.algorithms:
+        try:
+            ALGORITHMS[name](config, task.space, world.dynamics, behaviour)
+        except ValueError as error:
+            raise ValueError(f"--algorithms: without {name}, or: {error}") from error
 
 
 def _version(package: str) -> str:

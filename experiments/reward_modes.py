@@ -4,7 +4,8 @@
 
 Trains OMG-RL with each mode and each input of the reward on the same fitted worlds and
 judges all of them on the same new patients. Writes reward_modes.csv (a row for each
-seed and setting) and prints means with their spread. Resumable like every script.
+seed and setting) and prints means with their spread. Resumable like every script;
+--algorithms, --reward_mode and --reward_inputs have no effect.
 """
 
 import dataclasses
@@ -15,7 +16,7 @@ import numpy as np
 import pandas as pd
 from absl import flags
 
-from experiments.config import RunConfig
+from experiments.config import RunConfig, claim
 from omgrl_jax.learners.reward import INPUTS
 from omgrl_jax.ops.irl import MODES
 from omgrl_jax.runtime import devices, metrics, script
@@ -36,17 +37,18 @@ def run(config: RunConfig, directory: str, out: pathlib.Path) -> pd.DataFrame:
       A row for each seed, input and mode.
 
     Raises:
-      ValueError: if the dataset has no simulator behind it.
+      ValueError: if the dataset has no simulator behind it, or `out` another run.
     """
     from experiments import fitting, training, truth
     from experiments import task as task_lib
 
     task = task_lib.load(directory, config.state, config.rollout.horizon)
-    if task.schema.simulator is None:
+    if not truth.known(task):
         raise ValueError(
             f"--dataset={directory}: only virtual patients have a truth to judge by; "
             "make some with 'python -m data_prep.virtual'"
         )
+    claim(out, config, task.hash)
     models = fitting.fit_all(config, task, out / "model")
     _, cases = truth.intervention_section(config, task, models)
     rows: list[dict[str, Any]] = []
@@ -59,15 +61,17 @@ def run(config: RunConfig, directory: str, out: pathlib.Path) -> pd.DataFrame:
             )
             folder = out / f"{inputs}_{mode}"
             trained = training.train_all(setting, task, models, folder)
-            rows += judge(setting, task, models, trained, cases, truth)
+            rows += judge(setting, task, models, trained, cases)
             metrics.write_csv(out / "reward_modes.csv", pd.DataFrame(rows))
     return pd.DataFrame(rows)
 
 
 def judge(
-    config: RunConfig, task: Any, models: Any, trained: Any, cases: Any, truth: Any
+    config: RunConfig, task: Any, models: Any, trained: Any, cases: Any
 ) -> list[dict[str, Any]]:
     """One row a seed: true outcomes of the stochastic policy, alignment, weights."""
+    from experiments import truth
+
     ess = trained["omg_rl"].history.history.metrics["reward/ess"]
     outcomes = truth.policy_rows(config, task, models, trained)
     aligned = truth.alignment_rows(config, task, models, trained, cases)
@@ -97,11 +101,16 @@ def judge(
 
 
 def table(frame: pd.DataFrame) -> str:
-    """Mean and standard deviation over seeds of each setting."""
+    """Mean of each setting, with its standard deviation where there are more seeds."""
+
+    def cell(values: pd.Series) -> str:
+        spread = f" ± {values.std(ddof=1):.3f}" if values.size > 1 else ""
+        return f"{values.mean():+.3f}{spread}"
+
     lines = [f"{'inputs':<14}{'mode':<7}" + "".join(f"{m:>18}" for m in MEASURES)]
     for (inputs, mode), part in frame.groupby(["inputs", "mode"], sort=False):
-        cells = [f"{part[m].mean():+.3f} ± {part[m].std(ddof=1):.3f}" for m in MEASURES]
-        lines.append(f"{inputs:<14}{mode:<7}" + "".join(f"{c:>18}" for c in cells))
+        cells = "".join(f"{cell(part[m]):>18}" for m in MEASURES)
+        lines.append(f"{inputs:<14}{mode:<7}{cells}")
     return "\n".join(lines)
 
 

@@ -21,6 +21,16 @@ GATE = {"ratio": 0.6, "rank": 0.9}
 CASES = 300
 
 
+def known(task: Task) -> bool:
+    """Whether the virtual patients of this package made the dataset."""
+    return {"population", "practice"} <= set(task.schema.simulator or {})
+
+
+def target(task: Task) -> tuple[float, float]:
+    """The therapeutic range, also where the dataset hides the reward from learners."""
+    return task.schema.channels[0].target or (60.0, 100.0)
+
+
 def population(task: Task) -> tuple[heparin.PatientDistribution, clinicians.Practice]:
     """The simulator that made the dataset, from its schema."""
     made_by = task.schema.simulator
@@ -151,7 +161,7 @@ def policy_rows(
 ) -> list[dict[str, Any]]:
     """Every policy on new virtual patients, the same ones for all, by seed."""
     distribution, practice = population(task)
-    _, low, high = task.space.target
+    low, high = target(task)
     edges = jnp.asarray(task.schema.actions.edges)
     doctors = stays.clinician_policy(practice)
     rows = []
@@ -216,7 +226,7 @@ def alignment_rows(
     if reward is None:
         return []
     distribution, _ = population(task)
-    _, low, high = task.space.target
+    low, high = target(task)
     edges = jnp.asarray(task.schema.actions.edges)
     rows = []
     for index, seed in enumerate(config.seed_list):

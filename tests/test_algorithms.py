@@ -217,3 +217,26 @@ def test_omg_rl_pool_holds_the_last_epochs_and_their_policies():
     )
     kernels = jax.tree.leaves(last.pool.samplers)[1]
     assert not np.array_equal(kernels[0], kernels[1])
+
+
+def test_averaged_reward_moves_by_its_share_of_the_newest_parameters():
+    algorithm, data = make_omg_rl(average=0.75, pool_rollouts=3)
+    start = jax.jit(algorithm.init)(jax.random.key(1), data)
+    after, _ = jax.jit(algorithm.update)(start, jax.random.key(2), data)
+    expected = jax.tree.map(
+        lambda old, new: 0.75 * old + 0.25 * new, start.average, after.reward.params
+    )
+    chex.assert_trees_all_close(after.average, expected, rtol=1e-6)
+    moved = jax.tree.map(lambda a, b: jnp.any(a != b), start.average, after.average)
+    assert any(jax.tree.leaves(jax.device_get(moved)))
+    # At most `pool_rollouts` of the four rollouts of an epoch estimate Z.
+    assert after.pool.trajectories.action.shape == (2, 3, 3)
+
+
+def test_rollouts_of_omg_rl_start_where_windows_start():
+    algorithm, data = make_omg_rl()
+    only = data._replace(train=data.train._replace(windows=data.train.windows[:1]))
+    state = jax.jit(algorithm.init)(jax.random.key(1), only)
+    first = state.pool.trajectories.state[:, :, 0]
+    wanted = only.train.states[only.train.windows[0]]
+    chex.assert_trees_all_equal(first, jnp.broadcast_to(wanted, first.shape))
