@@ -71,9 +71,8 @@ def test_shapes_that_could_broadcast_are_refused(shape):
 def test_censored_likelihood_is_the_tail_where_censored_and_the_density_elsewhere():
     x, mean = np.array([1.5, 1.5]), np.array([0.5, 0.5])
     log_var = np.log(np.array([0.25, 0.25]))
-    found = likelihood.censored_gaussian_nll(
-        jnp.asarray(x), jnp.asarray(mean), jnp.asarray(log_var), jnp.array([True, False])
-    )
+    given = map(jnp.asarray, (x, mean, log_var, np.array([True, False])))
+    found = likelihood.censored_gaussian_nll(*given)
     expected = [
         -stats.norm.logsf(1.5, 0.5, 0.5),
         -stats.norm.logpdf(1.5, 0.5, 0.5),
