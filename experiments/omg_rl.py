@@ -138,7 +138,10 @@ def try_algorithms(config: RunConfig, task: Any) -> None:
         try:
             ALGORITHMS[name](config, task.space, world.dynamics, behaviour)
         except ValueError as error:
-            raise ValueError(f"--algorithms: without {name}, or: {error}") from error
+            given = ",".join(config.algorithms)
+            raise ValueError(
+                f"--algorithms={given}: {error}; or leave out {name}"
+            ) from error
 
 
 def _version(package: str) -> str:

@@ -103,7 +103,7 @@ def judge(
 def table(frame: pd.DataFrame) -> str:
     """Mean of each setting, with its standard deviation where there are more seeds."""
 
-    def cell(values: pd.Series) -> str:
+    def cell(values: Any) -> str:
         spread = f" ± {values.std(ddof=1):.3f}" if values.size > 1 else ""
         return f"{values.mean():+.3f}{spread}"
 

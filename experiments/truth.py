@@ -33,7 +33,7 @@ def target(task: Task) -> tuple[float, float]:
 
 def population(task: Task) -> tuple[heparin.PatientDistribution, clinicians.Practice]:
     """The simulator that made the dataset, from its schema."""
-    made_by = task.schema.simulator
+    made_by = task.schema.simulator or {}
     return (
         population_lib.from_dict(made_by["population"]),
         clinicians.from_dict(made_by["practice"]),

@@ -50,15 +50,15 @@ SMALL = {
 class Script:
     """Starts the experiment; every start shares one compilation cache."""
 
-    def __init__(self, cache, dataset):
-        self.cache, self.dataset = cache, dataset
+    def __init__(self, cache, dataset, module="experiments.omg_rl"):
+        self.cache, self.dataset, self.module = cache, dataset, module
 
     def start(self, out, *flags, dataset=None, **changes):
         settings = {**SMALL, **changes, "dataset": dataset or self.dataset, "out": out}
         return subprocess.Popen(
             [
                 sys.executable,
-                *("-m", "experiments.omg_rl"),
+                *("-m", self.module),
                 *(f"--{name}={value}" for name, value in settings.items()),
                 *flags,
             ],
@@ -202,6 +202,16 @@ def test_unknown_names_stop_early_and_name_the_flag(script, tmp_path, flag, valu
 def test_a_missing_dataset_is_one_line(script, tmp_path):
     said = script.refused(tmp_path / "out", dataset=tmp_path / "none")
     assert f"{tmp_path / 'none'}/schema.json: no such file" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_algorithm_without_its_reward_stops_before_the_fits(script, tmp_path):
+    data = dataset.load(script.dataset)
+    schema = dataclasses.replace(data.schema, reward={"kind": "none"})
+    dataset.save(tmp_path / "none", schema, data.trajectories)
+    said = script.refused(tmp_path / "out", dataset=tmp_path / "none")
+    assert "--algorithms=omg_rl,combo" in said and "defines no reward" in said
+    assert said.rstrip().endswith("or leave out combo")
     assert not (tmp_path / "out").exists()
 
 
