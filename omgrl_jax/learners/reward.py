@@ -46,8 +46,10 @@ class RewardConfig:
       power: exponent that tempers the importance weights; 1 leaves them as they are.
     """
 
-    mode: str = "gcl"
-    inputs: str = "state_action"
+    mode: str = dataclasses.field(default="gcl", metadata={"choices": irl.MODES})
+    inputs: str = dataclasses.field(
+        default="state_action", metadata={"choices": INPUTS}
+    )
     hidden: tuple[int, ...] = (128, 64)
     learning_rate: float = 2e-3
     weight_decay: float = 1e-4

@@ -17,6 +17,7 @@ from omgrl_jax.data.records import Space
 from omgrl_jax.learners import actor as actor_lib
 from omgrl_jax.learners import critic as critic_lib
 from omgrl_jax.ops import policy as policy_ops
+from omgrl_jax.ops import value
 from omgrl_jax.types import Array, Key, Metrics, Params, Policy, Transition
 
 RewardFunction = Callable[[Transition], Array]
@@ -53,7 +54,9 @@ class AgentConfig:
     entropy_coefficient: float = 1.0
     entropy_target: float = 0.0
     conservatism: float = 0.5
-    push_down: str = "policy"
+    push_down: str = dataclasses.field(
+        default="policy", metadata={"choices": tuple(value.PUSH_DOWN)}
+    )
     recorded_share: float = 0.5
     batch_size: int = 256
     updates: int = 20

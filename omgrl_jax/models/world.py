@@ -38,7 +38,9 @@ class WorldConfig:
 
     hidden: tuple[int, ...] = (128, 128, 128, 128)
     outcome_hidden: tuple[int, ...] = (64, 64)
-    dose_effect: str = "proportional"
+    dose_effect: str = dataclasses.field(
+        default="proportional", metadata={"choices": outcome_lib.DOSE_EFFECTS}
+    )
     state_margin: float = 0.5
 
     def __post_init__(self) -> None:
