@@ -13,6 +13,7 @@ import pandas as pd
 from experiments import judging
 from experiments.config import RunConfig, flat
 from experiments.fitting import Models
+from experiments.report import estimates
 from experiments.task import Task
 from experiments.training import Trained
 from omgrl_jax.data import dataset as dataset_lib
@@ -77,17 +78,24 @@ def member_losses(task: Task, models: Models) -> dict[str, Any]:
 def dataset_sections(task: Task, directory: pathlib.Path) -> dict[str, Any]:
     """What the report says about the data: counts, flow, table 1, missingness."""
     arrays, schema = task.arrays, task.schema
-    stays = {
+    stays: dict[str, Any] = {
         name: int((arrays.split == i).sum())
         for i, name in enumerate(dataset_lib.SPLITS)
     }
     target = None if task.space.target is None else list(task.space.target[1:])
+    patients: Any = int(np.unique(arrays.patients).size)
+    if schema.kind != "virtual":
+        # results.json is made to be shared: few people are not counted in it either.
+        patients = estimates.show_count(patients, True) if patients <= 10 else patients
+        texts = estimates.hide_counts(stays, True)
+        plain = {f"{n:,}": n for n in stays.values()}
+        stays = {name: plain.get(text, text) for name, text in texts.items()}
     return {
         "dataset": {
             "name": schema.name,
             "hash": task.hash[:12],
             "stays": stays,
-            "patients": int(np.unique(arrays.patients).size),
+            "patients": patients,
             "steps": int(arrays.lengths.sum()),
             "state": task.state,
             "state_features": list(task.space.names),

@@ -110,12 +110,30 @@ def train_all(
                 description=f"{name}, {config.seeds} seeds",
                 show=["return/r_psi" if name == "omg_rl" else "return/r_p"],
             )
-        trained[name] = Trained(algorithm, result.state, result)
+        states = at_home(result.state)
+        trained[name] = Trained(algorithm, states, result)
         for index, seed in enumerate(config.seed_list):
-            member = jax.tree.map(lambda x, i=index: x[i], result.state)
+            member = jax.tree.map(lambda x, i=index: x[i], states)
             folder = out / "model" / f"seed_{seed}"
             parameters.save(folder / f"{name}.npz", shareable(member))
     return trained
+
+
+def at_home(states: Any) -> Any:
+    """Final states on the first device, without the rollouts they were trained on.
+
+    A sweep leaves its members spread over the host devices, where each later operation
+    would be a collective one: needless, and able to wait for itself for ever.
+
+    Args:
+      states: an algorithm's states, leaves [N, ...].
+
+    Returns:
+      The states with `buffer` and `pool` set to None.
+    """
+    dropped = {name: None for name in ("buffer", "pool") if name in states._fields}
+    host = jax.device_get(states._replace(**dropped))
+    return jax.tree.map(jnp.asarray, host)
 
 
 def shareable(state: Any) -> dict[str, Params]:

@@ -398,7 +398,6 @@ def test_reward_of_outcomes_ignores_the_action():
     [
         ({"mode": "none"}, "mode='none'"),
         ({"inputs": "pixels"}, "inputs='pixels'"),
-        ({"batch": 64, "expert_windows": 32}, "batch must not exceed"),
     ],
 )
 def test_settings_that_cannot_work_are_named(settings, message):

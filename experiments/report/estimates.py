@@ -86,24 +86,30 @@ def difference(
     return estimate(a - b for a, b in pairs if b is not None)
 
 
-def small(count: float | None) -> bool:
-    """Whether a count of people is too small to be published."""
+def small(count: float | str | None) -> bool:
+    """Whether a count of people is too small to be published, or hidden already."""
+    if isinstance(count, str):
+        return count == HIDDEN
     return count is not None and 0 < count < SMALLEST_COUNT
 
 
-def show_count(count: float | None, hide: bool) -> str:
+def show_count(count: float | str | None, hide: bool) -> str:
     """Returns the count as text, hidden where `hide` is set and it is small."""
+    if isinstance(count, str):
+        return count
     if count is None:
         return "–"
     return HIDDEN if hide and small(count) else f"{count:,.0f}"
 
 
-def hide_counts(counts: Mapping[str, float], hide: bool) -> dict[str, str]:
-    """Returns counts that add up to a known total as texts.
+def hide_counts(counts: Mapping[str, float | str], hide: bool) -> dict[str, str]:
+    """Returns counts that add up to a known total as texts; texts stay as they are.
 
     One hidden count could be found by subtraction from the total, so the smallest
     of the others is left out with it.
     """
+    if any(isinstance(count, str) for count in counts.values()):
+        return {name: show_count(count, False) for name, count in counts.items()}
     shown = {name: show_count(count, hide) for name, count in counts.items()}
     hidden = [name for name, count in counts.items() if hide and small(count)]
     others = [name for name in counts if name not in hidden and counts[name]]

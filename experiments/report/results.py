@@ -88,7 +88,7 @@ SECTIONS: Mapping[str, Check] = {
         {},
         name=text,
         hash=text,
-        stays=map_of(number),
+        stays=map_of(scalar),
         patients=scalar,
         steps=scalar,
         state=scalar,

@@ -98,8 +98,7 @@ def dataset(section: Mapping[str, Any], hide: bool) -> Table:
     rows += [[f"stays, {split}", count] for split, count in stays.items()]
     for key in ("patients", "steps"):
         value = section.get(key)
-        is_number = isinstance(value, int | float)
-        rows.append([key, estimates.show_count(value, hide) if is_number else "–"])
+        rows.append([key, estimates.show_count(value, hide)])
     actions = section.get("actions") or {}
     features = ", ".join(_plain(name) for name in section.get("state_features") or ())
     labels = ", ".join(_plain(label) for label in actions.get("labels") or ())

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from omgrl_jax.data import records as records_lib
 from omgrl_jax.data.records import Records, Space
 from omgrl_jax.models.rollout import rollout
 from omgrl_jax.models.world import World, WorldParams
@@ -107,12 +108,5 @@ def recorded_courses(records: Records, rows: np.ndarray, hours: int) -> Transiti
     Outcomes are the model's estimates (`world.relabel`), by the one definition that
     the policies are judged by as well.
     """
-    index = jnp.asarray(rows[None, :] + np.arange(hours)[:, None])
-    return Transition(
-        state=records.states[index],
-        action=records.actions[index],
-        next_state=records.states[index + 1],
-        outcome=records.outcome[index],
-        discount=records.discount[index],
-        log_prob=jnp.zeros(index.shape),
-    )
+    index = rows[None, :] + np.arange(hours)[:, None]
+    return records_lib.transition_at(records, jnp.asarray(index, jnp.int32))

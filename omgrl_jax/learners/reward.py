@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from omgrl_jax import networks, optimize
 from omgrl_jax.data.records import Space
@@ -70,8 +71,6 @@ class RewardConfig:
             raise ValueError(f"mode='{self.mode}': use one of {irl.MODES}")
         if self.inputs not in INPUTS:
             raise ValueError(f"inputs='{self.inputs}': use one of {INPUTS}")
-        if self.batch > self.expert_windows:
-            raise ValueError("batch must not exceed expert_windows")
 
 
 class Pool(NamedTuple):
@@ -121,21 +120,11 @@ def make(
     Returns:
       The reward learner.
     """
-    by_action = config.inputs == "state_action"
-    network = networks.MLP(config.hidden, space.num_actions if by_action else 1)
-    width = space.state_dim if by_action else len(space.channels)
+    init_params, value = _make_value(config, space)
     optimizer = optimize.adam(config.learning_rate, 1.0, config.weight_decay)
 
     def init(key: Key) -> optimize.Learner:
-        return optimize.start(optimizer, network.init(key, jnp.zeros(width)))
-
-    def value(params: Params, transitions: Transition) -> Array:
-        if by_action:
-            out = networks.apply(network, params, transitions.state)
-            raw = log_prob_of(out, transitions.action)
-        else:
-            raw = networks.apply(network, params, transitions.outcome)[..., 0]
-        return config.bound * jnp.tanh(raw / config.bound)
+        return optimize.start(optimizer, init_params(key))
 
     def for_agent(
         params: Params, rollouts: Transition, windows: Transition
@@ -148,36 +137,83 @@ def make(
         mean, deviation = jnp.mean(seen), jnp.std(seen) + 1e-3
         return lambda transitions: (value(params, transitions) - mean) / deviation
 
-    def log_density(log_probs: Array) -> Array:
-        """[K, M, H] of K equally frequent samplers to the density of the mode."""
-        shares = jnp.full(log_probs.shape[0], -jnp.log(float(log_probs.shape[0])))
-        if config.mode == "step":
-            return jax.nn.logsumexp(log_probs + shares[:, None, None], axis=0)
-        return irl.mixture_log_density(log_probs, shares)
+    return Reward(
+        init=init,
+        value=value,
+        for_agent=for_agent,
+        densities=_make_densities(config.mode, policy, behaviour),
+        update=_make_update(config, value, optimizer),
+    )
+
+
+def _make_value(
+    config: RewardConfig, space: Space
+) -> tuple[Callable[[Key], Params], Callable[[Params, Transition], Array]]:
+    """The network: `init(key) -> params` and `value(params, transitions) -> [...]`."""
+    by_action = config.inputs == "state_action"
+    network = networks.MLP(config.hidden, space.num_actions if by_action else 1)
+    width = space.state_dim if by_action else len(space.channels)
+
+    def init(key: Key) -> Params:
+        return network.init(key, jnp.zeros(width))
+
+    def value(params: Params, transitions: Transition) -> Array:
+        if by_action:
+            out = networks.apply(network, params, transitions.state)
+            raw = log_prob_of(out, transitions.action)
+        else:
+            raw = networks.apply(network, params, transitions.outcome)[..., 0]
+        return config.bound * jnp.tanh(raw / config.bound)
+
+    return init, value
+
+
+def _make_densities(
+    mode: str, policy: Policy, behaviour: Policy
+) -> Callable[..., tuple[Array, Array]]:
+    """Log-densities under the samplers that a mode names; see `Reward`."""
+
+    def mixture(pool: Pool, mu: Params, steps: Transition) -> Array:
+        def past(params: Params) -> Array:
+            return _taken(policy, params, steps)
+
+        policies = jax.vmap(past)(pool.samplers)
+        experts = _taken(behaviour, mu, steps)[None]
+        # A gradient step's pool holds `batch` rollouts and `batch` experts' windows: mu
+        # counts as much as all past policies together.
+        shares = jnp.full(policies.shape[0] + 1, 0.5 / policies.shape[0])
+        shares = shares.at[-1].set(0.5)
+        return irl.mixture_log_density(
+            jnp.concatenate([policies, experts]), jnp.log(shares)
+        )
 
     def densities(
         pool: Pool, policy_params: Params, behaviour_params: Params, windows: Transition
     ) -> tuple[Array, Array]:
         trajectories = flatten(pool.trajectories)
         both = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), trajectories, windows)
-
-        def taken(policy: Policy, params: Params) -> Array:
-            return log_prob_of(policy.log_probs(params, both.state), both.action)
-
-        if config.mode == "gcl":
-            past = jax.vmap(lambda p: taken(policy, p))(pool.samplers)
-            experts = taken(behaviour, behaviour_params)[None]
-            # A gradient step's pool holds `batch` rollouts and `batch` experts'
-            # windows: mu counts as much as all past policies together.
-            past_log = jnp.log(0.5 / past.shape[0])
-            shares = jnp.append(
-                jnp.full(past.shape[0], past_log), jnp.log(jnp.float32(0.5))
-            )
-            density = irl.mixture_log_density(jnp.concatenate([past, experts]), shares)
+        if mode == "gcl":
+            density = mixture(pool, behaviour_params, both)
         else:
-            density = log_density(taken(policy, policy_params)[None])
+            density = _taken(policy, policy_params, both)
+            density = density if mode == "step" else jnp.sum(density, axis=-1)
         count = trajectories.action.shape[0]
         return density[:count], density[count:]
+
+    return densities
+
+
+def _taken(policy: Policy, params: Params, steps: Transition) -> Array:
+    """Log-probabilities [...] of the actions taken in steps [...]."""
+    return log_prob_of(policy.log_probs(params, steps.state), steps.action)
+
+
+def _make_update(
+    config: RewardConfig,
+    value: Callable[[Params, Transition], Array],
+    optimizer: optax.GradientTransformation,
+) -> Callable[..., tuple[optimize.Learner, Metrics]]:
+    """All gradient steps of an epoch; see `Reward`."""
 
     def loss(
         params: Params,
@@ -236,7 +272,7 @@ def make(
         )
         return learner, jax.tree.map(lambda x: x[-1], metrics)
 
-    return Reward(init, value, for_agent, densities, update)
+    return update
 
 
 def flatten(trajectories: Transition) -> Transition:
