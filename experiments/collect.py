@@ -86,7 +86,7 @@ def dataset_sections(task: Task, directory: pathlib.Path) -> dict[str, Any]:
     patients: Any = int(np.unique(arrays.patients).size)
     if schema.kind != "virtual":
         # results.json is made to be shared: few people are not counted in it either.
-        patients = estimates.show_count(patients, True) if patients <= 10 else patients
+        patients = estimates.HIDDEN if estimates.small(patients) else patients
         texts = estimates.hide_counts(stays, True)
         plain = {f"{n:,}": n for n in stays.values()}
         stays = {name: plain.get(text, text) for name, text in texts.items()}

@@ -119,7 +119,7 @@ def cohort(rows: Sequence[Row], hide: bool) -> Table:
     return Table(["Rule", "Removed", "Remaining"], cells, note)
 
 
-def table_one(rows: Sequence[Row], stays: Mapping[str, float], hide: bool) -> Table:
+def table_one(rows: Sequence[Row], stays: Mapping[str, Any], hide: bool) -> Table:
     """Returns the characteristics of the splits; splits of 1-10 stays are left out."""
     splits = [s for s in SPLITS if not (hide and estimates.small(stays.get(s)))]
     cells = [
