@@ -236,6 +236,7 @@ def reward_curve(
 
     recorded = where[np.arange(rows.size), np.asarray(task.test.actions[rows])]
     counts = np.array([(recorded == b).sum() for b in range(centres.size)], float)
+    counts[counts <= 10] = 0.0  # few hours are few people: as if there were none
     return {
         "aptt": centres.tolist(),
         "dose_labels": labels(task),
