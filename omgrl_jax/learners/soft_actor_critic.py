@@ -53,7 +53,7 @@ class AgentConfig:
     target_rate: float = 0.005
     entropy_coefficient: float = 1.0
     entropy_target: float = 0.0
-    conservatism: float = 0.5
+    conservatism: float = 0.25
     push_down: str = dataclasses.field(
         default="policy", metadata={"choices": tuple(value.PUSH_DOWN)}
     )
