@@ -11,6 +11,7 @@ One seed on 600 virtual stays takes about two minutes on two cores.
 """
 
 import pathlib
+import re
 import shlex
 import sys
 import time
@@ -113,7 +114,7 @@ def run(
         "config": {**flat(config), "state": task.state},
         "versions": {name: _version(name) for name in PACKAGES},
         "timing": clock.laps,
-        "commands": ["python -m experiments.omg_rl " + shlex.join(sys.argv[1:])],
+        "commands": ["python -m experiments.omg_rl " + shown_arguments(sys.argv[1:])],
     }
     collect.write(out, config, trained, results)
     report = page.write(out)
@@ -142,6 +143,12 @@ def try_algorithms(config: RunConfig, task: Any) -> None:
             raise ValueError(
                 f"--algorithms={given}: {error}; or leave out {name}"
             ) from error
+
+
+def shown_arguments(arguments: list[str]) -> str:
+    """The command line for a shared report; paths, which name users, cut short."""
+    cut = [re.sub(r"=.*/(?=[^/]+/?$)", "=", argument) for argument in arguments]
+    return shlex.join(cut)
 
 
 def _version(package: str) -> str:

@@ -91,7 +91,7 @@ def train_all(
     keys = jax.vmap(jax.random.key)(jnp.array(config.seed_list))
     checkpoints_root = storage.restricted_directory(out / "restricted")
     trained = {}
-    for number, name in enumerate(config.algorithms):
+    for name in config.algorithms:
         algorithm = ALGORITHMS[name](
             config, task.space, models.world.dynamics, models.behaviour
         )
@@ -101,7 +101,7 @@ def train_all(
         ) as saved:
             result = train.train(
                 with_own_models(algorithm),
-                jax.vmap(jax.random.fold_in, (0, None))(keys, number),
+                jax.vmap(jax.random.fold_in, (0, None))(keys, _stream(name)),
                 task.train,
                 member_data=own,
                 num_updates=config.epochs,
@@ -117,6 +117,14 @@ def train_all(
             folder = out / "model" / f"seed_{seed}"
             parameters.save(folder / f"{name}.npz", shareable(member))
     return trained
+
+
+def _stream(name: str) -> int:
+    """A number of its own for every algorithm, whatever else is trained.
+
+    Small numbers are left to the fits: splitting a key folds in 0, 1, ...
+    """
+    return 1000 + list(ALGORITHMS).index(name)
 
 
 def at_home(states: Any) -> Any:

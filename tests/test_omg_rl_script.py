@@ -274,3 +274,12 @@ def test_killed_runs_end_with_the_same_numbers(whole, script, tmp_path):
         assert expected[name].tobytes() == found[name].tobytes(), name
     metrics = (out / "metrics.csv").read_bytes()
     assert metrics == (whole[0] / "metrics.csv").read_bytes()
+
+
+def test_paths_in_the_shared_command_line_name_nobody():
+    from experiments import omg_rl
+
+    shown = omg_rl.shown_arguments(
+        ["--dataset=/home/jane/mimic/cohort", "--out=runs/a/", "--seeds=2"]
+    )
+    assert shown == "--dataset=cohort --out=a/ --seeds=2"

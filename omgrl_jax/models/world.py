@@ -32,8 +32,8 @@ class WorldConfig:
       dose_effect: how an outcome depends on the dose: "proportional", a positive
         state-dependent slope times the change of the running dose average since the
         last draw, or "free", dose features as plain inputs.
-      state_margin: rollouts keep standardised features within the training range
-        widened by so many standard deviations.
+      state_margin: rollouts keep standardised features within the range of 99 % of the
+        training states, widened by so many standard deviations.
     """
 
     hidden: tuple[int, ...] = (128, 128, 128, 128)
@@ -204,8 +204,9 @@ def fit(
         .at[jnp.array(world.predicted, int)]
         .set(True)
     )
-    low = jnp.min(train.states, axis=0) - config.state_margin
-    high = jnp.max(train.states, axis=0) + config.state_margin
+    # Quantiles, not extremes: these numbers are shared; an extreme is one patient's.
+    low, high = jnp.quantile(train.states, jnp.array([0.005, 0.995]), axis=0)
+    low, high = low - config.state_margin, high + config.state_margin
     params = WorldParams(
         features=features.params,
         outcomes=outcomes.params,
