@@ -49,7 +49,7 @@ class Config:
     max_hours: int = 72
     median_hours: float = 36.0
     bins: int = 6
-    zero_share: float = 0.05
+    zero_share: float = 0.005
     validation: float = 0.1
     test: float = 0.2
     state: str = dataclasses.field(default="history", metadata={"choices": STATES})
