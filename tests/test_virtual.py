@@ -64,11 +64,11 @@ def test_rows_are_those_of_the_simulator(written):
 def test_bins_are_fitted_on_training_stays_alone(written):
     schema, stored, _ = dataset.load(written)
     training = np.repeat(stored.split == 0, stored.lengths)
-    fitted = bins.fit_bins(stored.amounts[training], 6)
+    fitted = bins.fit_bins(stored.amounts[training], 6, virtual.Config().zero_share)
     assert schema.actions.edges == tuple(fitted.edges)
     assert schema.actions.amounts == tuple(fitted.amounts)
     np.testing.assert_array_equal(stored.actions, bins.assign(fitted, stored.amounts))
-    everything = bins.fit_bins(stored.amounts, 6)
+    everything = bins.fit_bins(stored.amounts, 6, virtual.Config().zero_share)
     assert schema.actions.edges != tuple(everything.edges)
 
 
