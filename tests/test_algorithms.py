@@ -12,7 +12,7 @@ import tiny_dataset
 
 from omgrl_jax.algorithms import combo, omg_rl
 from omgrl_jax.data import records
-from omgrl_jax.learners import actor, dyna, reward
+from omgrl_jax.learners import actor, dyna, known_reward, reward
 from omgrl_jax.learners import soft_actor_critic as sac
 from omgrl_jax.models import world
 from omgrl_jax.runtime import sweep, train
@@ -177,7 +177,7 @@ def test_a_member_of_a_sweep_is_the_single_run(name):
 
 def test_the_rewards_of_combo_are_the_schemas():
     space, _, _, data = task()
-    known = combo.known_reward(space, data.world.scales)
+    known = known_reward.make(space, data.world.scales)
     rows = data.train.transitions[:5]
     steps = records.transition_at(data.train, rows)
     aptt = np.asarray(data.world.scales.channel.invert(steps.outcome))[:, 0]
@@ -193,7 +193,7 @@ def test_recorded_rewards_come_back_as_recorded():
     recorded = records.make_records(schema, space, scales, arrays, "train", 3)
     steps = records.transition_at(recorded, recorded.transitions)
     training = np.repeat(arrays.split == 0, arrays.lengths)
-    found = combo.known_reward(space, scales)(steps)
+    found = known_reward.make(space, scales)(steps)
     np.testing.assert_allclose(found, arrays.rewards[training], rtol=1e-4, atol=1e-5)
 
 
@@ -201,7 +201,7 @@ def test_combo_names_the_missing_reward():
     space, made, _, data = task()
     without = dataclasses.replace(space, target=None)
     with pytest.raises(ValueError, match=r"reward\.kind = none"):
-        combo.known_reward(without, data.world.scales)
+        known_reward.make(without, data.world.scales)
     with pytest.raises(ValueError, match=r"reward\.kind = none"):
         combo.make(combo.Config(AGENT, ROLLOUT), without, made.dynamics)
 

@@ -88,6 +88,7 @@ def dose_heatmap(section: Mapping[str, Any], policy: str, unit: str) -> Picture:
                 fontsize=8, color="white" if value < 0.55 else "black",
             )  # fmt: skip
         axes.set_xticks(np.arange(len(doses)) + 0.5, doses, fontsize=8)
+        axes.tick_params(axis="x", labelrotation=30)
         axes.set_yticks(np.arange(len(bins)) + 0.5, bins, fontsize=8)
         axes.set(xlabel=f"Dose ({unit or 'bin'})", ylabel="Last known aPTT (s)")
         axes.set_title(words.policy(policy))

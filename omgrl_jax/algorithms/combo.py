@@ -7,17 +7,16 @@ predicted aPTT, or the recorded reward.
 """
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from omgrl_jax.data import buffer as buffer_lib
-from omgrl_jax.data.records import Scales, Space
-from omgrl_jax.learners import dyna
+from omgrl_jax.data.records import Space
+from omgrl_jax.learners import dyna, known_reward
 from omgrl_jax.learners import soft_actor_critic as sac
-from omgrl_jax.ops import clinical
-from omgrl_jax.types import Algorithm, Array, Dynamics, Key, Metrics, Transition
+from omgrl_jax.types import Algorithm, Array, Dynamics, Key, Metrics
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,31 +39,6 @@ class State(NamedTuple):
     buffer: buffer_lib.Buffer
 
 
-def known_reward(space: Space, scales: Scales) -> Any:
-    """The reward that the schema defines, as a function of transitions.
-
-    Args:
-      space: the task.
-      scales: its standardisation.
-
-    Returns:
-      `reward(transitions [...]) -> [...]`.
-
-    Raises:
-      ValueError: if the schema defines none.
-    """
-    _require_reward(space)
-
-    def reward(transitions: Transition) -> Array:
-        values = scales.channel.invert(transitions.outcome)
-        if space.target is not None:
-            channel, low, high = space.target
-            return clinical.range_reward(values[..., channel], low, high)
-        return values[..., space.recorded_reward]
-
-    return reward
-
-
 def make(config: Config, space: Space, dynamics: Dynamics) -> Algorithm:
     """Builds COMBO.
 
@@ -79,7 +53,7 @@ def make(config: Config, space: Space, dynamics: Dynamics) -> Algorithm:
     Raises:
       ValueError: if the schema defines no reward.
     """
-    _require_reward(space)
+    known_reward.require(space)
     agent = sac.make(config.agent, space)
 
     def init(key: Key, data: dyna.Data) -> State:
@@ -88,7 +62,7 @@ def make(config: Config, space: Space, dynamics: Dynamics) -> Algorithm:
 
     def update(state: State, key: Key, data: dyna.Data) -> tuple[State, Metrics]:
         rollout_key, improve_key = jax.random.split(key)
-        reward = known_reward(space, data.world.scales)
+        reward = known_reward.make(space, data.world.scales)
         rollouts = dyna.collect(
             config.rollout,
             dynamics,
@@ -112,11 +86,3 @@ def make(config: Config, space: Space, dynamics: Dynamics) -> Algorithm:
         return jax.random.categorical(key, log_probs(state, observation))
 
     return Algorithm(init, update, act, log_probs)
-
-
-def _require_reward(space: Space) -> None:
-    if space.target is None and space.recorded_reward is None:
-        raise ValueError(
-            "this dataset defines no reward (schema.json: reward.kind = none); COMBO "
-            "needs 'range' or 'recorded'"
-        )

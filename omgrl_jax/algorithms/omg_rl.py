@@ -16,7 +16,7 @@ from omgrl_jax import optimize
 from omgrl_jax.data import buffer as buffer_lib
 from omgrl_jax.data import records as records_lib
 from omgrl_jax.data.records import Space
-from omgrl_jax.learners import dyna
+from omgrl_jax.learners import dyna, known_reward
 from omgrl_jax.learners import reward as reward_lib
 from omgrl_jax.learners import soft_actor_critic as sac
 from omgrl_jax.types import (
@@ -140,6 +140,10 @@ def make(
         metrics = {**metrics, **reward_metrics}
         r_psi = reward.value(average, rollouts)
         metrics["return/r_psi"] = jnp.mean(jnp.sum(r_psi, axis=0))
+        if known_reward.defined(space):
+            # Fig. 3 of the paper: logged beside r_psi, never learned from.
+            r_p = known_reward.make(space, data.world.scales)(rollouts)
+            metrics["return/r_p"] = jnp.mean(jnp.sum(r_p, axis=0))
         following = State(agent_state, buffer, learner, average, pool, state.epoch + 1)
         return following, metrics
 
