@@ -159,7 +159,7 @@ def test_each_fault_is_named(fault):
 
 
 def test_sound_arrays_pass():
-    dataset.validate(SCHEMA, ARRAYS)
+    assert dataset.validate(SCHEMA, ARRAYS) is None  # raises on any fault
 
 
 def test_wrong_stay_boundaries_show_in_static_features():
