@@ -48,10 +48,9 @@ def figures(
         "member_losses": member_losses(task, models),
         "dose_heatmap": judging.dose_heatmap(task, named),
     }
-    reward = judging.learned_reward(config, task, models, trained)
-    if reward is not None:
-        params = judging.reward_params(trained, 0)
-        out["reward_curve"] = judging.reward_curve(task, models, reward, params)
+    learned = judging.learned_rewards(trained, 0)
+    if "r_psi" in learned:
+        out["reward_curve"] = judging.reward_curve(task, models, *learned["r_psi"])
     return out
 
 

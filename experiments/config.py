@@ -3,17 +3,21 @@
 import dataclasses
 import json
 import pathlib
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from absl import logging
 
 from omgrl_jax.algorithms import combo, omg_rl
+from omgrl_jax.data.records import Space
 from omgrl_jax.learners.dyna import RolloutConfig
 from omgrl_jax.learners.reward import RewardConfig
 from omgrl_jax.learners.soft_actor_critic import AgentConfig
 from omgrl_jax.models.ensemble import FitConfig
 from omgrl_jax.models.world import WorldConfig
+from omgrl_jax.runtime import flags as config_flags
 from omgrl_jax.runtime import storage
+from omgrl_jax.types import Algorithm, Dynamics, Policy
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,14 +35,14 @@ class RunConfig:
       patients: new virtual patients per policy and seed in the true simulator.
       hours: hours for which each of them is treated.
       model_hours: hours of the rollouts on which policies are scored in the model.
-      combo_conservatism: weight of COMBO's conservative term; its reward is known and
-        stands still, so that it needs less than a reward that is being learned.
       behaviour_hidden: widths of the behaviour policy's layers.
       world: the world model.
       fit: how its networks and the behaviour policy are fitted.
-      agent: actor and critic.
-      rollout: use of the world model.
-      reward: the guided reward.
+      agent: actor and critic, the same for every method that has them.
+      rollout: use of the world model, likewise.
+      reward: the learned reward, likewise.
+      omg_rl: what OMG-RL adds.
+      combo: what COMBO adds.
     """
 
     state: str = ""
@@ -50,16 +54,17 @@ class RunConfig:
     patients: int = 400
     hours: int = 48
     model_hours: int = 24
-    combo_conservatism: float = 0.1
     behaviour_hidden: tuple[int, ...] = (128, 128)
     world: WorldConfig = dataclasses.field(default_factory=WorldConfig)
     fit: FitConfig = dataclasses.field(default_factory=FitConfig)
     agent: AgentConfig = dataclasses.field(default_factory=AgentConfig)
     rollout: RolloutConfig = dataclasses.field(default_factory=RolloutConfig)
     reward: RewardConfig = dataclasses.field(default_factory=RewardConfig)
+    omg_rl: omg_rl.Config = dataclasses.field(default_factory=omg_rl.Config)
+    combo: combo.Config = dataclasses.field(default_factory=combo.Config)
 
     def __post_init__(self) -> None:
-        """Rejects what cannot be meant, naming the flag."""
+        """Rejects what cannot be meant, naming the flag; shares the parts."""
         unknown = [name for name in self.algorithms if name not in ALGORITHMS]
         if unknown or not self.algorithms:
             raise ValueError(
@@ -69,6 +74,7 @@ class RunConfig:
         for name in ("seeds", "epochs", "interval", "patients", "hours", "model_hours"):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} must be at least 1")
+        config_flags.share(self)
 
     @property
     def seed_list(self) -> list[int]:
@@ -76,32 +82,31 @@ class RunConfig:
         return list(range(self.first_seed, self.first_seed + self.seeds))
 
 
-def _omg_rl(config: RunConfig, space: Any, dynamics: Any, behaviour: Any) -> Any:
-    settings = omg_rl.Config(config.agent, config.rollout, config.reward)
-    return omg_rl.make(settings, space, dynamics, behaviour)
+class Problem(NamedTuple):
+    """What a method is built for.
+
+    Attributes:
+      space: the task.
+      dynamics: the fitted world.
+      behaviour: the fitted behaviour policy.
+    """
+
+    space: Space
+    dynamics: Dynamics
+    behaviour: Policy
 
 
-def _combo(config: RunConfig, space: Any, dynamics: Any, behaviour: Any) -> Any:
-    del behaviour
-    agent = dataclasses.replace(config.agent, conservatism=config.combo_conservatism)
-    return combo.make(combo.Config(agent, config.rollout), space, dynamics)
-
-
-# name -> (configuration, space, dynamics, behaviour policy) -> Algorithm
-ALGORITHMS = {"omg_rl": _omg_rl, "combo": _combo}
+# name -> how it is built; a new method comes last, since its place gives it its keys.
+ALGORITHMS: dict[str, Callable[[RunConfig, Problem], Algorithm]] = {
+    "omg_rl": lambda c, p: omg_rl.make(c.omg_rl, p.space, p.dynamics, p.behaviour),
+    "combo": lambda c, p: combo.make(c.combo, p.space, p.dynamics),
+}
 
 
 def flat(config: RunConfig) -> dict[str, Any]:
     """The configuration as flag names and plain values."""
-    out: dict[str, Any] = {}
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            inner = dataclasses.asdict(value)
-            out.update({f"{field.name}_{k}": v for k, v in inner.items()})
-        else:
-            out[field.name] = value
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in out.items()}
+    found = config_flags.flatten(config)
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in found.items()}
 
 
 def claim(out: pathlib.Path, config: RunConfig, dataset_hash: str) -> None:

@@ -1,6 +1,7 @@
 """Judges models and policies on held-out records: rows and figures for the report."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -13,11 +14,11 @@ from experiments.task import Task, last_values
 from experiments.training import Trained
 from omgrl_jax.data import records as records_lib
 from omgrl_jax.evaluation import alignment, dynamics, in_model
-from omgrl_jax.learners import reward as reward_lib
 from omgrl_jax.models import world as world_lib
-from omgrl_jax.types import Params, Policy
+from omgrl_jax.types import Params, Policy, Transition
 
 MODES = ("stochastic", "greedy")
+Reward = Callable[[Any, Transition], jax.Array]
 
 
 def fixed(params: Params, states: jax.Array) -> jax.Array:
@@ -53,20 +54,26 @@ def policies(
     return out
 
 
-def learned_reward(
-    config: RunConfig, task: Task, models: Models, trained: dict[str, Trained]
-) -> reward_lib.Reward | None:
-    """The functions of r_psi, or None where OMG-RL was not trained."""
-    if "omg_rl" not in trained:
-        return None
-    policy = Policy(trained["omg_rl"].algorithm.log_probs)
-    return reward_lib.make(config.reward, task.space, policy, models.behaviour)
+def learned_rewards(
+    trained: dict[str, Trained], index: int
+) -> dict[str, tuple[Reward, Any]]:
+    """The rewards that were learned, the main one first.
 
+    Args:
+      trained: trained algorithms.
+      index: which seed.
 
-def reward_params(trained: dict[str, Trained], index: int) -> Params:
-    """Parameters of one seed's r_psi."""
-    params = trained["omg_rl"].states.average
-    return jax.tree.map(lambda x: x[index], params)
+    Returns:
+      Label -> (function, parameters): "r_psi" for the first algorithm that learns a
+      reward, "r_psi of NAME" for the others.
+    """
+    found: dict[str, tuple[Reward, Any]] = {}
+    for name, one in trained.items():
+        if one.algorithm.reward is not None:
+            label = f"r_psi of {name}" if found else "r_psi"
+            state = jax.tree.map(lambda x: x[index], one.states)
+            found[label] = (one.algorithm.reward, state)
+    return found
 
 
 def dynamics_rows(task: Task, models: Models, seeds: list[int]) -> dict[str, Any]:
@@ -115,8 +122,7 @@ def model_policy_rows(
     if rows_at.size == 0:
         return []
     starts = task.test.states[rows_at]
-    reward = learned_reward(config, task, models, trained)
-    value = None if reward is None else reward.value
+    value, _ = learned_rewards(trained, 0).get("r_psi", (None, None))
 
     @functools.cache
     def compiled(log_probs: Any, greedy: bool) -> Any:
@@ -140,7 +146,7 @@ def model_policy_rows(
     rows = []
     for index, seed in enumerate(config.seed_list):
         world = models.fitted[index].world
-        psi = None if reward is None else reward_params(trained, index)
+        _, psi = learned_rewards(trained, index).get("r_psi", (None, None))
         key = jax.random.fold_in(jax.random.key(seed), 77)
         named = policies(task, models, trained, index)
         for name, (policy, params) in named.items():
@@ -199,14 +205,14 @@ def dose_heatmap(task: Task, named: dict[str, tuple[Policy, Params]]) -> Any:
 
 
 def reward_curve(
-    task: Task, models: Models, reward: reward_lib.Reward, params: Params
+    task: Task, models: Models, reward: Reward, params: Params
 ) -> dict[str, Any] | None:
     """r_psi against the predicted channel, by dose, over held-out states.
 
     Args:
       task: the task.
       models: fitted models; the first seed's world is used.
-      reward: r_psi.
+      reward: r_psi, `(params, transitions) -> rewards`.
       params: its parameters.
 
     Returns:
@@ -217,7 +223,7 @@ def reward_curve(
     channel, low, high = task.space.target
     rows = np.asarray(task.test.transitions)[:4000]
     values, outcome = alignment.reward_table(
-        reward.value,
+        reward,
         params,
         models.world.dynamics,
         models.fitted[0].world,

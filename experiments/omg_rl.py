@@ -20,7 +20,7 @@ from typing import Any
 
 from absl import flags
 
-from experiments.config import ALGORITHMS, RunConfig, claim, flat
+from experiments.config import ALGORITHMS, Problem, RunConfig, claim, flat
 from omgrl_jax.runtime import devices, script, storage
 from omgrl_jax.runtime import flags as config_flags
 
@@ -135,9 +135,10 @@ def try_algorithms(config: RunConfig, task: Any) -> None:
     from experiments import fitting
 
     world, behaviour, _ = fitting.make(config, task.space)
+    problem = Problem(task.space, world.dynamics, behaviour)
     for name in config.algorithms:
         try:
-            ALGORITHMS[name](config, task.space, world.dynamics, behaviour)
+            ALGORITHMS[name](config, problem)
         except ValueError as error:
             given = ",".join(config.algorithms)
             raise ValueError(

@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from experiments.config import ALGORITHMS, RunConfig, flat
+from experiments.config import ALGORITHMS, Problem, RunConfig, flat
 from experiments.fitting import Models
 from experiments.task import Task
+from omgrl_jax import optimize
 from omgrl_jax.data.records import Records
 from omgrl_jax.learners import dyna
 from omgrl_jax.models import world as world_lib
@@ -92,9 +93,8 @@ def train_all(
     checkpoints_root = storage.restricted_directory(out / "restricted")
     trained = {}
     for name in config.algorithms:
-        algorithm = ALGORITHMS[name](
-            config, task.space, models.world.dynamics, models.behaviour
-        )
+        problem = Problem(task.space, models.world.dynamics, models.behaviour)
+        algorithm = ALGORITHMS[name](config, problem)
         settings = {**flat(config), "algorithm": name, "dataset": task.hash}
         with checkpoint.Checkpoints(
             checkpoints_root / "checkpoints" / name, settings
@@ -108,7 +108,7 @@ def train_all(
                 interval=config.interval,
                 checkpoints=saved,
                 description=f"{name}, {config.seeds} seeds",
-                show=["return/r_psi" if name == "omg_rl" else "return/r_p"],
+                show=["return/r_p" if algorithm.reward is None else "return/r_psi"],
             )
         states = at_home(result.state)
         trained[name] = Trained(algorithm, states, result)
@@ -148,15 +148,19 @@ def shareable(state: Any) -> dict[str, Params]:
     """The trained networks of a state: no buffer, no recorded row.
 
     Args:
-      state: an algorithm's state.
+      state: an algorithm's state as `at_home` leaves it.
 
     Returns:
-      Parameters of actor and critic, and of the reward where one was learned.
+      Its parameters by field, without what only the optimisers need.
     """
-    out = {"actor": state.agent.actor.params, "critic": state.agent.critic.params}
-    if hasattr(state, "average"):
-        out["reward"] = state.average
-    return out
+
+    def parameters_of(part: Any) -> Any:
+        return part.params if isinstance(part, optimize.Learner) else part
+
+    kept = {k: v for k, v in state._asdict().items() if v is not None}
+    return jax.tree.map(
+        parameters_of, kept, is_leaf=lambda part: isinstance(part, optimize.Learner)
+    )
 
 
 def _stack(trees: list[Any]) -> Any:

@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments import judging
 from experiments.config import RunConfig
 from experiments.fitting import Models
-from experiments.judging import MODES, learned_reward, policies, reward_params
+from experiments.judging import MODES, policies
 from experiments.task import Task
 from experiments.training import Trained
 from omgrl_jax.envs import clinicians, heparin, stays
@@ -222,8 +223,7 @@ def alignment_rows(
     cases: list[intervention.Cases],
 ) -> list[dict[str, Any]]:
     """r_psi, and the behaviour model's log-probability, against the true reward."""
-    reward = learned_reward(config, task, models, trained)
-    if reward is None:
+    if not judging.learned_rewards(trained, 0):
         return []
     distribution, _ = population(task)
     low, high = target(task)
@@ -232,19 +232,21 @@ def alignment_rows(
     for index, seed in enumerate(config.seed_list):
         at = cases[index]
         truth = alignment.true_reward(distribution, at, task.scales.amounts, low, high)
-        scores, _ = alignment.reward_table(
-            reward.value,
-            reward_params(trained, index),
-            models.world.dynamics,
-            models.fitted[index].world,
-            at.states,
-            task.space.num_actions,
-        )
-        log_mu = np.asarray(
+        tables = {}
+        for label, (reward, params) in judging.learned_rewards(trained, index).items():
+            tables[label], _ = alignment.reward_table(
+                reward,
+                params,
+                models.world.dynamics,
+                models.fitted[index].world,
+                at.states,
+                task.space.num_actions,
+            )
+        tables["log_mu"] = np.asarray(
             models.behaviour.log_probs(models.fitted[index].behaviour, at.states)
         )
         chosen = np.asarray(simulation.dose_bins(edges, at.doses))
-        for name, table in (("r_psi", scores), ("log_mu", log_mu)):
+        for name, table in tables.items():
             found = alignment.correlate(table, truth, chosen)
             rows.append({"seed": seed, "reward": name, **found._asdict()})
     return rows

@@ -26,8 +26,8 @@ class Transition(NamedTuple):
       outcome: [C] standardised channel values that belong to the next state
         (measured or predicted), from which a clinical reward can be computed.
       discount: [] 1.0, or 0.0 where the episode really ended.
-      log_prob: [] log-probability of the action under the policy that chose it;
-        zero where that is not known.
+      uncertainty: [] what a pessimistic method was told by the model about its own
+        ignorance of the step; zero for recorded steps and where no method asks.
     """
 
     state: Array
@@ -35,7 +35,7 @@ class Transition(NamedTuple):
     next_state: Array
     outcome: Array
     discount: Array
-    log_prob: Array
+    uncertainty: Array
 
 
 class Step(NamedTuple):
@@ -50,6 +50,18 @@ class Step(NamedTuple):
     outcome: Array
 
 
+class Spread(NamedTuple):
+    """How little the members of a dynamics model know about steps.
+
+    Attributes:
+      noise: [B] largest norm, over members, of the predicted standard deviations.
+      disagreement: [B] largest distance between two members' mean next steps.
+    """
+
+    noise: Array
+    disagreement: Array
+
+
 class Dynamics(NamedTuple):
     """A learned model of the world: anything that rollouts and planners can use.
 
@@ -58,10 +70,13 @@ class Dynamics(NamedTuple):
         the next states, each from a random member where there are several.
       mean: `(params, states [B, S], actions [B], amounts [B] = None) -> Step`, the
         members' mean without noise; `amounts` replaces the actions' usual doses.
+      spread: `(params, states [B, S], actions [B]) -> Spread`, in standardised units;
+        None where a model cannot tell.
     """
 
     sample: Callable[[Params, Key, Array, Array], Step]
     mean: Callable[..., Step]
+    spread: Callable[[Params, Array, Array], Spread] | None = None
 
 
 class Policy(NamedTuple):
@@ -82,9 +97,12 @@ class Algorithm(NamedTuple):
       update: `(state, key, data) -> (state, metrics)`, one epoch of training.
       act: `(state, key, observation [S]) -> action []`, a draw from the policy.
       log_probs: `(state, observations [..., S]) -> [..., A]`, the policy.
+      reward: `(state, transitions [...]) -> [...]`, the reward it learned; None where
+        it learns none.
     """
 
     init: Callable[[Key, Any], Any]
     update: Callable[[Any, Key, Any], tuple[Any, Metrics]]
     act: Callable[[Any, Key, Array], Array]
     log_probs: Callable[[Any, Array], Array]
+    reward: Callable[[Any, Transition], Array] | None = None

@@ -45,15 +45,17 @@ def task():
     return space, made, behaviour.policy, dyna.Data(recorded, params, mu)
 
 
-def make_combo(**agent):
+def make_combo(push_down="policy", **agent):
     space, made, _, data = task()
-    config = combo.Config(dataclasses.replace(AGENT, **agent), ROLLOUT)
+    agent = dataclasses.replace(AGENT, **agent)
+    config = combo.Config(push_down=push_down, agent=agent, rollout=ROLLOUT)
     return combo.make(config, space, made.dynamics), data
 
 
 def make_omg_rl(**settings):
     space, made, behaviour, data = task()
-    config = omg_rl.Config(AGENT, ROLLOUT, dataclasses.replace(REWARD, **settings))
+    reward = dataclasses.replace(REWARD, **settings)
+    config = omg_rl.Config(agent=AGENT, rollout=ROLLOUT, reward=reward)
     return omg_rl.make(config, space, made.dynamics, behaviour), data
 
 
@@ -203,7 +205,7 @@ def test_combo_names_the_missing_reward():
     with pytest.raises(ValueError, match=r"reward\.kind = none"):
         known_reward.make(without, data.world.scales)
     with pytest.raises(ValueError, match=r"reward\.kind = none"):
-        combo.make(combo.Config(AGENT, ROLLOUT), without, made.dynamics)
+        combo.make(combo.Config(agent=AGENT, rollout=ROLLOUT), without, made.dynamics)
 
 
 def test_omg_rl_pool_holds_the_last_epochs_and_their_policies():

@@ -19,7 +19,7 @@ def rows(first, count):
         next_state=wide + 0.5,
         outcome=wide[:, :1],
         discount=number.astype(jnp.float32),
-        log_prob=-number.astype(jnp.float32),
+        uncertainty=-number.astype(jnp.float32),
     )
 
 

@@ -254,7 +254,7 @@ def transitions(states, actions):
         next_state=one_hot[tiny_mdp.NEXT[states, actions]],
         outcome=jnp.zeros((*states.shape, 0)),
         discount=jnp.ones(states.shape),
-        log_prob=jnp.zeros(states.shape),
+        uncertainty=jnp.zeros(states.shape),
     )
 
 

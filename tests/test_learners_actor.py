@@ -23,7 +23,6 @@ TABULAR = sac.AgentConfig(
     critic_learning_rate=0.02,
     discount=tiny_mdp.DISCOUNT,
     target_rate=0.05,
-    conservatism=0.0,
     max_gradient_norm=0.0,
 )
 
@@ -38,7 +37,7 @@ def every_step():
         next_state=one_hot[tiny_mdp.NEXT[s, a]],
         outcome=jnp.asarray(tiny_mdp.REWARD[s, a], jnp.float32)[:, None],
         discount=jnp.ones(6),
-        log_prob=jnp.zeros(6),
+        uncertainty=jnp.zeros(6),
     )
 
 
@@ -75,8 +74,7 @@ def test_conservatism_favours_what_was_recorded():
     """Recorded actions 0 alone, sampled all: the policy leans towards action 0."""
     zero = jax.tree.map(lambda x: x[::2], every_step())
     plain = sac.make(TABULAR, SPACE)
-    config = dataclasses.replace(TABULAR, conservatism=5.0, push_down="logsumexp")
-    agent = sac.make(config, SPACE)
+    agent = sac.make(TABULAR, SPACE, conservatism=5.0, push_down="logsumexp")
 
     @functools.partial(jax.jit, static_argnums=0)
     def run(agent):

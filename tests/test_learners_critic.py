@@ -25,7 +25,7 @@ def batch(states, actions, discount=1.0):
         next_state=jnp.roll(states, 1, axis=1),
         outcome=jnp.zeros((actions.size, 1)),
         discount=jnp.full(actions.size, discount),
-        log_prob=jnp.zeros(actions.size),
+        uncertainty=jnp.zeros(actions.size),
     )
 
 

@@ -46,9 +46,6 @@ def test_equal_to_the_unrolled_loop_with_the_same_keys():
         np.testing.assert_array_equal(steps.action[t], actions)
         np.testing.assert_allclose(steps.next_state[t], following.state, rtol=1e-5)
         np.testing.assert_allclose(steps.outcome[t], following.outcome, rtol=1e-5)
-        for b in range(BATCH):
-            wanted = log_probs[b, actions[b]]
-            np.testing.assert_allclose(steps.log_prob[t, b], wanted, rtol=1e-5)
         states = following.state
 
 

@@ -214,3 +214,54 @@ def test_flagsaver_gives_small_settings_to_a_script():
     finally:
         del flags.FLAGS.saved_members
         flags.FLAGS.unparse_flags()
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """A method that shares a part.
+
+    Attributes:
+      weight: its own setting.
+      ensemble: the networks.
+    """
+
+    weight: float = 1.0
+    ensemble: Ensemble = dataclasses.field(default_factory=Ensemble)
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """Two methods and what they share.
+
+    Attributes:
+      one: a method.
+      other: another.
+      ensemble: the networks.
+    """
+
+    one: Method = dataclasses.field(default_factory=Method)
+    other: Method = dataclasses.field(default_factory=Method)
+    ensemble: Ensemble = dataclasses.field(default_factory=Ensemble)
+
+    def __post_init__(self):
+        config_flags.share(self)
+
+
+def test_a_shared_part_has_one_flag_and_reaches_every_method():
+    values = flags.FlagValues()
+    config_flags.define(Run, "", values)
+    own = {"one_weight", "other_weight", "ensemble_members"}
+    assert {n for n in values if "members" in n or "weight" in n} == own
+    config = parse("--ensemble_members=3", "--one_weight=2", config=Run)
+    assert config.one == Method(2.0, Ensemble(3))
+    assert config.other == Method(1.0, Ensemble(3))
+    assert config_flags.flatten(config) == {
+        "one_weight": 2.0,
+        "other_weight": 1.0,
+        "ensemble_members": 3,
+    }
+
+
+def test_a_replaced_part_is_shared_again():
+    config = dataclasses.replace(Run(), ensemble=Ensemble(2))
+    assert (config.one.ensemble, config.other.ensemble) == (Ensemble(2), Ensemble(2))

@@ -288,3 +288,40 @@ def test_the_whole_fit_gives_a_world_that_steps(state, channels):
 def test_an_unknown_dose_effect_is_named():
     with pytest.raises(ValueError, match="dose_effect='log'"):
         world.WorldConfig(dose_effect="log")
+
+
+def test_spread_is_the_widest_noise_and_the_farthest_pair():
+    """Members are asked one by one through ensembles that hold only them."""
+    made, params, _, train = model()
+    states, actions = some(train, 6)
+    space, _, _ = task()
+    dynamic = jnp.array(space.dynamic)
+
+    def alone(member):
+        def pick(tree):
+            return jax.tree.map(lambda x: x[member : member + 1], tree)
+
+        return params._replace(
+            features=pick(params.features), outcomes=pick(params.outcomes)
+        )
+
+    singles = [made.dynamics.spread(alone(m), states, actions) for m in range(MEMBERS)]
+    found = made.dynamics.spread(params, states, actions)
+    noise = np.max([s.noise for s in singles], axis=0)
+    np.testing.assert_allclose(found.noise, noise, rtol=1e-5)
+    for single in singles:
+        np.testing.assert_array_equal(single.disagreement, np.zeros(6))
+
+    # Mean next features and the value a measurement would show, member by member.
+    def mean(member):
+        step = made.dynamics.mean(alone(member), states, actions)
+        own = jax.tree.map(lambda x: x[member], params.outcomes)
+        amounts = params.scales.amounts[actions]
+        said = jax.vmap(made.outcome, in_axes=(None, None, 0, 0, 0))(
+            params.scales, own, states, actions, amounts
+        )
+        return np.concatenate([step.state[:, dynamic], said.mean], axis=1)
+
+    means = np.stack([mean(m) for m in range(MEMBERS)])
+    gaps = np.linalg.norm(means[:, None] - means[None], axis=-1).max(axis=(0, 1))
+    np.testing.assert_allclose(found.disagreement, gaps, rtol=1e-3)

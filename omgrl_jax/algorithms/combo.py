@@ -16,6 +16,7 @@ from omgrl_jax.data import buffer as buffer_lib
 from omgrl_jax.data.records import Space
 from omgrl_jax.learners import dyna, known_reward
 from omgrl_jax.learners import soft_actor_critic as sac
+from omgrl_jax.ops import value
 from omgrl_jax.types import Algorithm, Array, Dynamics, Key, Metrics
 
 
@@ -24,10 +25,17 @@ class Config:
     """COMBO's settings.
 
     Attributes:
+      conservatism: weight of the conservative term; the reward is known and stands
+        still, so that it needs less than a reward that is being learned.
+      push_down: form of that term: "policy" (Eq. 5) or "logsumexp" (CQL).
       agent: actor and critic.
       rollout: use of the world model.
     """
 
+    conservatism: float = 0.1
+    push_down: str = dataclasses.field(
+        default="policy", metadata={"choices": tuple(value.PUSH_DOWN)}
+    )
     agent: sac.AgentConfig = dataclasses.field(default_factory=sac.AgentConfig)
     rollout: dyna.RolloutConfig = dataclasses.field(default_factory=dyna.RolloutConfig)
 
@@ -54,7 +62,7 @@ def make(config: Config, space: Space, dynamics: Dynamics) -> Algorithm:
       ValueError: if the schema defines no reward.
     """
     known_reward.require(space)
-    agent = sac.make(config.agent, space)
+    agent = sac.make(config.agent, space, config.conservatism, config.push_down)
 
     def init(key: Key, data: dyna.Data) -> State:
         del data

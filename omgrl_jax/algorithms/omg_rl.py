@@ -19,6 +19,7 @@ from omgrl_jax.data.records import Space
 from omgrl_jax.learners import dyna, known_reward
 from omgrl_jax.learners import reward as reward_lib
 from omgrl_jax.learners import soft_actor_critic as sac
+from omgrl_jax.ops import value
 from omgrl_jax.types import (
     Algorithm,
     Array,
@@ -36,11 +37,17 @@ class Config:
     """OMG-RL's settings.
 
     Attributes:
+      conservatism: weight alpha of the conservative term (Eq. 5); 0 switches it off.
+      push_down: form of that term: "policy" (Eq. 5) or "logsumexp" (CQL).
       agent: actor and critic.
       rollout: use of the world model.
       reward: the guided reward.
     """
 
+    conservatism: float = 0.25
+    push_down: str = dataclasses.field(
+        default="policy", metadata={"choices": tuple(value.PUSH_DOWN)}
+    )
     agent: sac.AgentConfig = dataclasses.field(default_factory=sac.AgentConfig)
     rollout: dyna.RolloutConfig = dataclasses.field(default_factory=dyna.RolloutConfig)
     reward: reward_lib.RewardConfig = dataclasses.field(
@@ -82,7 +89,7 @@ def make(
     Returns:
       The algorithm; `data` is `dyna.Data` whose windows have the rollouts' length.
     """
-    agent = sac.make(config.agent, space)
+    agent = sac.make(config.agent, space, config.conservatism, config.push_down)
     reward = reward_lib.make(config.reward, space, agent.policy, behaviour)
 
     def init(key: Key, data: dyna.Data) -> State:
@@ -153,4 +160,7 @@ def make(
     def act(state: State, key: Key, observation: Array) -> Array:
         return jax.random.categorical(key, log_probs(state, observation))
 
-    return Algorithm(init, update, act, log_probs)
+    def reward_of(state: State, transitions: Transition) -> Array:
+        return reward.value(state.average, transitions)
+
+    return Algorithm(init, update, act, log_probs, reward_of)

@@ -301,14 +301,14 @@ def make_records(
 
 
 def transition_at(records: Records, rows: Array) -> Transition:
-    """The transitions that start at `rows` [...]; log-probabilities are zero."""
+    """The transitions that start at `rows` [...]."""
     return Transition(
         state=records.states[rows],
         action=records.actions[rows],
         next_state=records.states[rows + 1],
         outcome=records.outcome[rows],
         discount=records.discount[rows],
-        log_prob=jnp.zeros(rows.shape, records.states.dtype),
+        uncertainty=jnp.zeros(rows.shape, records.states.dtype),
     )
 
 

@@ -56,7 +56,7 @@ def empty_buffer(config: RolloutConfig, space: Space) -> buffer_lib.Buffer:
         next_state=jnp.zeros(space.state_dim),
         outcome=jnp.zeros(len(space.channels)),
         discount=jnp.float32(0.0),
-        log_prob=jnp.float32(0.0),
+        uncertainty=jnp.float32(0.0),
     )
     capacity = config.horizon * config.rollouts * config.kept_epochs
     return buffer_lib.empty(example, capacity)

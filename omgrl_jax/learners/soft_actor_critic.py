@@ -17,7 +17,6 @@ from omgrl_jax.data.records import Space
 from omgrl_jax.learners import actor as actor_lib
 from omgrl_jax.learners import critic as critic_lib
 from omgrl_jax.ops import policy as policy_ops
-from omgrl_jax.ops import value
 from omgrl_jax.types import Array, Key, Metrics, Params, Policy, Transition
 
 RewardFunction = Callable[[Transition], Array]
@@ -37,8 +36,6 @@ class AgentConfig:
       entropy_coefficient: entropy coefficient, fixed unless entropy_target is set.
       entropy_target: wanted entropy as a share of log A (0.98 and lower); 0 keeps the
         coefficient fixed.
-      conservatism: weight alpha of the conservative term (Eq. 5); 0 switches it off.
-      push_down: form of that term: "policy" (Eq. 5) or "logsumexp" (CQL).
       recorded_share: share f of recorded transitions in a batch.
       batch_size: transitions per update.
       updates: updates per epoch.
@@ -53,10 +50,6 @@ class AgentConfig:
     target_rate: float = 0.005
     entropy_coefficient: float = 1.0
     entropy_target: float = 0.0
-    conservatism: float = 0.25
-    push_down: str = dataclasses.field(
-        default="policy", metadata={"choices": tuple(value.PUSH_DOWN)}
-    )
     recorded_share: float = 0.5
     batch_size: int = 256
     updates: int = 20
@@ -100,15 +93,25 @@ class Agent(NamedTuple):
     policy: Policy
 
 
-def make(config: AgentConfig, space: Space) -> Agent:
+def make(
+    config: AgentConfig,
+    space: Space,
+    conservatism: float = 0.0,
+    push_down: str = "policy",
+) -> Agent:
     """Builds the learner.
 
     Args:
       config: settings.
       space: the task.
+      conservatism: weight alpha of the conservative term (Eq. 5); 0 switches it off.
+      push_down: form of that term, a key of `ops.value.PUSH_DOWN`.
 
     Returns:
       The agent.
+
+    Raises:
+      ValueError: on an unknown push-down.
     """
     actor = actor_lib.make(config.actor_hidden, space.state_dim, space.num_actions)
     critic = critic_lib.make(config.critic_hidden, space.state_dim, space.num_actions)
@@ -120,8 +123,7 @@ def make(config: AgentConfig, space: Space) -> Agent:
         actor_lib.make_loss(actor.policy), actor_optimizer
     )
     critic_step = optimize.gradient_step(
-        critic_lib.make_loss(critic, config.push_down, config.conservatism),
-        critic_optimizer,
+        critic_lib.make_loss(critic, push_down, conservatism), critic_optimizer
     )
     wanted = config.entropy_target * float(np.log(space.num_actions))
 

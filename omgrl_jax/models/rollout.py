@@ -34,15 +34,14 @@ def rollout(
         action_key, world_key = jax.random.split(key)
         log_probs = policy.log_probs(policy_params, states)
         actions = jax.random.categorical(action_key, log_probs, axis=-1)
-        taken = jnp.take_along_axis(log_probs, actions[:, None], axis=-1)[:, 0]
         following = dynamics.sample(dynamics_params, world_key, states, actions)
         transition = Transition(
             state=states,
             action=actions.astype(jnp.int32),
             next_state=following.state,
             outcome=following.outcome,
-            discount=jnp.ones_like(taken),
-            log_prob=taken,
+            discount=jnp.ones(actions.shape),
+            uncertainty=jnp.zeros(actions.shape),
         )
         return following.state, transition
 

@@ -19,7 +19,7 @@ from omgrl_jax.models import ensemble
 from omgrl_jax.models import features as features_lib
 from omgrl_jax.models import outcome as outcome_lib
 from omgrl_jax.models.example import examples
-from omgrl_jax.types import Array, Dynamics, Key, Params, Step
+from omgrl_jax.types import Array, Dynamics, Key, Params, Spread, Step
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,6 +135,9 @@ def make(config: WorldConfig, space: Space) -> World:
         given = params.scales.amounts[actions] if amounts is None else amounts
         return _mean(features, outcomes, space, params, states, actions, given)
 
+    def spread(params: WorldParams, states: Array, actions: Array) -> Spread:
+        return _spread(features, outcomes, params, states, actions)
+
     return World(
         init_features=features.init,
         init_outcomes=outcomes.init,
@@ -142,7 +145,7 @@ def make(config: WorldConfig, space: Space) -> World:
         outcome_loss=outcomes.loss,
         outcome=outcomes.predict,
         step=step,
-        dynamics=Dynamics(sample, mean),
+        dynamics=Dynamics(sample, mean, spread),
         predicted=space.dynamic,
     )
 
@@ -271,6 +274,35 @@ def _mean(
     never = jnp.zeros(said.mean.shape, bool)
     advance = functools.partial(_advance, space, params)
     return jax.vmap(advance)(states, change, amounts, said.mean, never, said.now)
+
+
+def _spread(
+    features: features_lib.Features,
+    outcomes: outcome_lib.Outcomes,
+    params: WorldParams,
+    states: Array,
+    actions: Array,
+) -> Spread:
+    """What the members predict, changes and channels together, and how they differ."""
+    amounts = params.scales.amounts[actions]
+
+    def moments(feature_params: Params, outcome_params: Params) -> tuple:
+        def one(state: Array, action: Array, amount: Array) -> tuple:
+            change, log_var = features.moments(feature_params, state, action)
+            said = outcomes.predict(
+                params.scales, outcome_params, state, action, amount
+            )
+            mean = jnp.concatenate([change, said.mean])
+            return mean, jnp.exp(0.5 * jnp.concatenate([log_var, said.log_var]))
+
+        return jax.vmap(one)(states, actions, amounts)
+
+    mean, std = jax.vmap(moments)(params.features, params.outcomes)
+    distance = jnp.linalg.norm(mean[:, None] - mean[None, :], axis=-1)
+    return Spread(
+        noise=jnp.max(jnp.linalg.norm(std, axis=-1), axis=0),
+        disagreement=jnp.max(distance, axis=(0, 1)),
+    )
 
 
 def _advance(

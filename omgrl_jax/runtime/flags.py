@@ -8,7 +8,9 @@ and its help is the sentence that documents it. Limits stand in the field's meta
 
 Known limits: `choices`, `min`, `max` (inclusive), `above`, `below` (exclusive). They
 hold for each element of a tuple. A nested configuration contributes its fields with
-the field's name in front.
+the field's name in front. Where methods share a part (an agent, a way of rolling out),
+the part stands once in the outer configuration: a nested configuration with a field of
+the same type makes no flags for it and is given the outer one.
 """
 
 import dataclasses
@@ -45,6 +47,7 @@ def define(
     config_class: type,
     prefix: str = "",
     flag_values: flags.FlagValues = flags.FLAGS,
+    shared: frozenset[type] = frozenset(),
 ) -> None:
     """Defines one flag for each field of a configuration.
 
@@ -53,16 +56,19 @@ def define(
         `tuple[type, ...]` of these, optional ones, or dataclasses again.
       prefix: put before every name, for instance `dynamics_`.
       flag_values: where to register; the global flags by default.
+      shared: configurations that an outer one holds already: no flags for them.
 
     Raises:
       TypeError: if a field's type, metadata or documentation makes no flag.
       flags.DuplicateFlagError: if the name is taken already.
     """
     help_texts = attribute_docs(config_class)
+    inner = shared | _parts_of(config_class)
     for field, kind in _fields(config_class):
         name = prefix + field.name
         if dataclasses.is_dataclass(kind):
-            define(typing.cast(type, kind), f"{name}_", flag_values)
+            if kind not in shared:
+                define(typing.cast(type, kind), f"{name}_", flag_values, inner)
             continue
         if field.name not in help_texts:
             raise TypeError(
@@ -76,6 +82,7 @@ def read(
     config_class: type[Config],
     prefix: str = "",
     flag_values: flags.FlagValues = flags.FLAGS,
+    shared: frozenset[type] = frozenset(),
 ) -> Config:
     """Builds the configuration from parsed flags.
 
@@ -83,18 +90,66 @@ def read(
       config_class: the class given to `define`.
       prefix: the prefix given to `define`.
       flag_values: the flags given to `define`.
+      shared: configurations that an outer one holds already: left at their defaults,
+        until the outer one gives its own (`share`).
 
     Returns:
       A new instance.
     """
     values = {}
+    inner = shared | _parts_of(config_class)
     for field, kind in _fields(config_class):
-        name = prefix + field.name
-        if dataclasses.is_dataclass(kind):
-            values[field.name] = read(typing.cast(type, kind), f"{name}_", flag_values)
-        else:
-            values[field.name] = flag_values[name].value
+        if not dataclasses.is_dataclass(kind):
+            values[field.name] = flag_values[prefix + field.name].value
+        elif kind not in shared:
+            part = typing.cast(type, kind)
+            values[field.name] = read(
+                part, f"{prefix}{field.name}_", flag_values, inner
+            )
     return config_class(**values)
+
+
+def flatten(
+    config: Any, prefix: str = "", shared: frozenset[type] = frozenset()
+) -> dict[str, Any]:
+    """Returns a configuration's values by the names of its flags.
+
+    Args:
+      config: an instance.
+      prefix: put before every name.
+      shared: configurations that an outer one holds already: left out.
+    """
+    found: dict[str, Any] = {}
+    inner = shared | _parts_of(type(config))
+    for field, kind in _fields(type(config)):
+        value = getattr(config, field.name)
+        if not dataclasses.is_dataclass(kind):
+            found[prefix + field.name] = value
+        elif kind not in shared:
+            found |= flatten(value, f"{prefix}{field.name}_", inner)
+    return found
+
+
+def share(config: Any) -> None:
+    """Gives a configuration's own parts to those nested in it that share them.
+
+    Meant for `__post_init__`, so that it holds however the instance was made.
+
+    Args:
+      config: an instance under construction, frozen or not.
+    """
+    own = {kind: field.name for field, kind in _fields(type(config))}
+    for field, kind in _fields(type(config)):
+        if not dataclasses.is_dataclass(kind):
+            continue
+        given = {
+            inner.name: getattr(config, own[part])
+            for inner, part in _fields(typing.cast(type, kind))
+            if dataclasses.is_dataclass(part) and part in own
+        }
+        if given:
+            value = dataclasses.replace(getattr(config, field.name), **given)
+            object.__setattr__(config, field.name, value)
 
 
 def attribute_docs(config_class: type) -> dict[str, str]:
@@ -128,6 +183,16 @@ def _attributes_of(docstring: str) -> dict[str, str]:
         elif found:
             found[next(reversed(found))].append(line.strip())
     return {name: " ".join(parts).strip() for name, parts in found.items()}
+
+
+def _parts_of(config_class: type) -> frozenset[type]:
+    """The types of the configurations nested directly in one."""
+    kinds = (kind for _, kind in _fields(config_class))
+    return frozenset(
+        kind
+        for kind in kinds
+        if isinstance(kind, type) and dataclasses.is_dataclass(kind)
+    )
 
 
 def _fields(config_class: type) -> Iterator[tuple[dataclasses.Field, Any]]:
