@@ -120,7 +120,7 @@ def make(
     Returns:
       The reward learner.
     """
-    init_params, value = _make_value(config, space)
+    init_params, value = make_value(config, space)
     optimizer = optimize.adam(config.learning_rate, 1.0, config.weight_decay)
 
     def init(key: Key) -> optimize.Learner:
@@ -146,10 +146,18 @@ def make(
     )
 
 
-def _make_value(
+def make_value(
     config: RewardConfig, space: Space
 ) -> tuple[Callable[[Key], Params], Callable[[Params, Transition], Array]]:
-    """The network: `init(key) -> params` and `value(params, transitions) -> [...]`."""
+    """The reward network that methods share.
+
+    Args:
+      config: its inputs, widths and bound.
+      space: the task.
+
+    Returns:
+      `init(key) -> params` and `value(params, transitions [...]) -> [...]`.
+    """
     by_action = config.inputs == "state_action"
     network = networks.MLP(config.hidden, space.num_actions if by_action else 1)
     width = space.state_dim if by_action else len(space.channels)
