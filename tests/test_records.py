@@ -199,3 +199,22 @@ def test_a_constant_feature_is_no_lever():
     np.testing.assert_allclose(
         scales.state.std[0], small[[0, 1, 2, 3, 6, 7, 8], 0].std()
     )
+
+
+def test_columns_on_the_unit_scale_are_kept_as_they_are():
+    schema = dataclasses.replace(
+        SCHEMA,
+        features=(dataset.Feature("x", scale="unit"), SCHEMA.features[1]),
+        channels=(dataset.Channel("c", scale="unit", target=(2.0, 4.0)),),
+        tracked=(dataset.Tracked("c_last", "last", "c"),),
+    )
+    scales, train = make(schema)
+    np.testing.assert_array_equal(train.states[:, 0], [0, 1, 2, 3, 6, 7, 8])
+    # The tracked copy of a channel has the channel's scale.
+    assert scales.state.mean.tolist()[::2] == [0.0, 0.0]
+    assert scales.state.std.tolist()[::2] == [1.0, 1.0]
+    np.testing.assert_array_equal(train.outcome[train.transitions, 0], [2, 3, 4, 8, 9])
+    # The others are standardised as before.
+    raw = np.array([1, 1, 1, 1, 3, 3, 3])
+    np.testing.assert_allclose(scales.state.mean[1], raw.mean(), rtol=1e-6)
+    np.testing.assert_allclose(scales.state.std[1], raw.std(), rtol=1e-6)

@@ -5,6 +5,7 @@ Rows lie end to end as in the dataset format, so that a window of `H` steps is
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -21,8 +22,9 @@ class Standardiser(NamedTuple):
     """Column-wise scale: `z = (f(x) - mean) / std`, `f` the logarithm where `log`.
 
     Attributes:
-      mean: [K] mean of `f(x)` over training rows.
-      std: [K] standard deviation; 1 where the training rows do not differ.
+      mean: [K] mean of `f(x)` over training rows; 0 on the unit scale.
+      std: [K] standard deviation; 1 where the training rows do not differ, and on the
+        unit scale.
       log: [K] bool.
     """
 
@@ -222,18 +224,17 @@ def fit_scales(
       The scales.
     """
     train = np.repeat(arrays.split == 0, arrays.lengths + 1)
-    logs = [schema.features[i].scale == "log" for i in space.stored]
-    scale_of = {c.name: c.scale == "log" for c in schema.channels}
-    logs += [
-        t.rule in ("last", "previous") and scale_of[str(t.channel)]
+    scale_of = {c.name: c.scale for c in schema.channels}
+    kinds = [schema.features[i].scale for i in space.stored] + [
+        scale_of[str(t.channel)] if t.rule in ("last", "previous") else "linear"
         for t in space.tracked
     ]
-    state = _moments(raw_states(schema, space, arrays)[train], np.array(logs, bool))
+    state = _moments(raw_states(schema, space, arrays)[train], kinds)
     values, measured, _ = _channels(schema, arrays)
-    channel_logs = np.array([scale_of.get(c, False) for c in space.channels], bool)
+    channel_kinds = [scale_of.get(c, "linear") for c in space.channels]
     seen = [measured[train, c] for c in range(len(space.channels))]
     parts = [
-        _moments(values[train][:, [c]][s if s.any() else ~s], channel_logs[[c]])
+        _moments(values[train][:, [c]][s if s.any() else ~s], channel_kinds[c : c + 1])
         for c, s in enumerate(seen)
     ]
     channel = (
@@ -390,14 +391,16 @@ def _per_row(lengths: np.ndarray, values: np.ndarray) -> np.ndarray:
     return out
 
 
-def _moments(raw: np.ndarray, log: np.ndarray) -> Standardiser:
+def _moments(raw: np.ndarray, kinds: Sequence[str]) -> Standardiser:
+    log = np.array([kind == "log" for kind in kinds], bool)
+    unit = np.array([kind == "unit" for kind in kinds], bool)
     lifted = np.where(log, np.log(np.where(log, raw, 1.0)), raw).astype(np.float64)
     mean, std = lifted.mean(axis=0), lifted.std(axis=0)
     # A column that never moves keeps its unit: divided by a small number, the first
     # stay in which it does move would be thousands of deviations away.
-    std = np.where(std <= 1e-6 * np.abs(mean), 1.0, std)
+    std = np.where((std <= 1e-6 * np.abs(mean)) | unit, 1.0, std)
     return Standardiser(
-        jnp.asarray(mean, jnp.float32),
+        jnp.asarray(np.where(unit, 0.0, mean), jnp.float32),
         jnp.asarray(std, jnp.float32),
         jnp.asarray(log),
     )

@@ -9,7 +9,7 @@ from omgrl_jax.data import tracking
 from omgrl_jax.data.tracking import Tracked
 
 VERSION = 1
-SCALES = ("linear", "log")
+SCALES = ("linear", "log", "unit")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +20,8 @@ class Feature:
       name: column name.
       unit: unit as text.
       static: True if it never changes within a stay: carried through, not predicted.
-      scale: "linear" or "log", the scale on which it is standardised.
+      scale: how it is standardised: "linear", "log" (its logarithm is), or "unit", for
+        columns that are on the networks' scale already (one-hot, shares): kept as is.
     """
 
     name: str
@@ -36,7 +37,7 @@ class Channel:
     Attributes:
       name: channel name.
       unit: unit as text.
-      scale: "linear" or "log".
+      scale: "linear", "log" or "unit".
       target: the range in which the channel is wanted, or None.
     """
 
@@ -146,7 +147,8 @@ def check(schema: Schema) -> None:
     for column in (*schema.features, *schema.channels):
         _require(
             column.scale in SCALES,
-            f"'{column.name}': scale '{column.scale}' is not linear or log",
+            f"'{column.name}': scale '{column.scale}' is not one of "
+            f"{', '.join(SCALES)}",
         )
     actions = schema.actions
     _require(actions.count >= 2, "actions.count: at least two actions are needed")
