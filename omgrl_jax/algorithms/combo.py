@@ -7,17 +7,12 @@ predicted aPTT, or the recorded reward.
 """
 
 import dataclasses
-from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
-
-from omgrl_jax.data import buffer as buffer_lib
 from omgrl_jax.data.records import Space
-from omgrl_jax.learners import dyna, known_reward
+from omgrl_jax.learners import dyna, known_dyna, pessimism
 from omgrl_jax.learners import soft_actor_critic as sac
 from omgrl_jax.ops import value
-from omgrl_jax.types import Algorithm, Array, Dynamics, Key, Metrics
+from omgrl_jax.types import Algorithm, Dynamics
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,13 +35,6 @@ class Config:
     rollout: dyna.RolloutConfig = dataclasses.field(default_factory=dyna.RolloutConfig)
 
 
-class State(NamedTuple):
-    """COMBO's state: the agent and the rollouts kept."""
-
-    agent: sac.AgentState
-    buffer: buffer_lib.Buffer
-
-
 def make(config: Config, space: Space, dynamics: Dynamics) -> Algorithm:
     """Builds COMBO.
 
@@ -61,36 +49,12 @@ def make(config: Config, space: Space, dynamics: Dynamics) -> Algorithm:
     Raises:
       ValueError: if the schema defines no reward.
     """
-    known_reward.require(space)
-    agent = sac.make(config.agent, space, config.conservatism, config.push_down)
-
-    def init(key: Key, data: dyna.Data) -> State:
-        del data
-        return State(agent.init(key), dyna.empty_buffer(config.rollout, space))
-
-    def update(state: State, key: Key, data: dyna.Data) -> tuple[State, Metrics]:
-        rollout_key, improve_key = jax.random.split(key)
-        reward = known_reward.make(space, data.world.scales)
-        rollouts = dyna.collect(
-            config.rollout,
-            dynamics,
-            agent,
-            state.agent.actor.params,
-            rollout_key,
-            data,
-            data.train.transitions,
-        )
-        buffer = dyna.keep(state.buffer, rollouts)
-        agent_state, metrics = dyna.improve(
-            config.agent, agent, state.agent, buffer, reward, improve_key, data.train
-        )
-        metrics["return/r_p"] = jnp.mean(jnp.sum(reward(rollouts), axis=0))
-        return State(agent_state, buffer), metrics
-
-    def log_probs(state: State, observations: Array) -> Array:
-        return agent.policy.log_probs(state.agent.actor.params, observations)
-
-    def act(state: State, key: Key, observation: Array) -> Array:
-        return jax.random.categorical(key, log_probs(state, observation))
-
-    return Algorithm(init, update, act, log_probs)
+    return known_dyna.make(
+        config.agent,
+        config.rollout,
+        space,
+        dynamics,
+        pessimism.none(),
+        config.conservatism,
+        config.push_down,
+    )

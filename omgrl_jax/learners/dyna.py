@@ -1,7 +1,8 @@
 """Algorithm 1: roll out, keep, update: the loop body shared by model-based methods."""
 
 import dataclasses
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -130,7 +131,9 @@ def improve(
     Returns:
       The new state and metrics averaged over the updates.
     """
-    recorded_size = round(config.batch_size * config.recorded_share)
+    recorded_only = config.recorded_share == 1.0
+    share = 0.5 if recorded_only else config.recorded_share
+    recorded_size = round(config.batch_size * share)
     sampled_size = config.batch_size - recorded_size
 
     def one(
@@ -139,9 +142,31 @@ def improve(
         state, key = carry
         key, recorded_key, sampled_key = jax.random.split(key, 3)
         recorded = records_lib.sample_transitions(records, recorded_key, recorded_size)
-        sampled = buffer_lib.sample(buffer, sampled_key, sampled_size)
+        if recorded_only:
+            sampled = records_lib.sample_transitions(records, sampled_key, sampled_size)
+        else:
+            sampled = buffer_lib.sample(buffer, sampled_key, sampled_size)
         state, metrics = agent.update(state, reward, recorded, sampled)
         return (state, key), metrics
 
     (state, _), metrics = jax.lax.scan(one, (state, key), None, length=config.updates)
     return state, jax.tree.map(jnp.mean, metrics)
+
+
+def acting(agent: Agent) -> tuple[Callable[..., Array], Callable[..., Array]]:
+    """`act` and `log_probs` of an algorithm whose state keeps the agent's as `agent`.
+
+    Args:
+      agent: the agent.
+
+    Returns:
+      The two functions, see `Algorithm`.
+    """
+
+    def log_probs(state: Any, observations: Array) -> Array:
+        return agent.policy.log_probs(state.agent.actor.params, observations)
+
+    def act(state: Any, key: Key, observation: Array) -> Array:
+        return jax.random.categorical(key, log_probs(state, observation))
+
+    return act, log_probs
