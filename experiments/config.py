@@ -1,5 +1,8 @@
 """The configuration of a run: each field is a flag of the experiment scripts."""
 
+# A field may bear the name of the module that its type comes from.
+from __future__ import annotations
+
 import dataclasses
 import json
 import pathlib
