@@ -161,7 +161,7 @@ def write(
         for name, one in trained.items()
     ]
     metrics.write_csv(out / "metrics.csv", pd.concat(frames, ignore_index=True))
-    clean = _finite(results)
+    clean = finite(results)
     storage.atomic_write(out / "results.json", json.dumps(clean, allow_nan=False))
     metrics.write_summary(
         out / "summary.json",
@@ -193,7 +193,7 @@ def summary_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
             row[name] = float(mean.loc[key, name])
             row[f"{name}_sd"] = float(spread.loc[key, name])
         out.append(row)
-    return _finite(out)
+    return finite(out)
 
 
 def table(rows: list[dict[str, Any]], world: str) -> str:
@@ -250,11 +250,12 @@ def _quartiles(values: np.ndarray) -> str:
     return f"{middle:.3g} [{low:.3g}, {high:.3g}]"
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """The same structure with numbers that JSON cannot hold replaced by None."""
     if isinstance(value, dict):
-        return {k: _finite(v) for k, v in value.items()}
+        return {k: finite(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(v) for v in value]
+        return [finite(v) for v in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

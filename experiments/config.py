@@ -7,7 +7,7 @@ import dataclasses
 import json
 import pathlib
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from absl import logging
 
@@ -22,6 +22,9 @@ from omgrl_jax.runtime import flags as config_flags
 from omgrl_jax.runtime import storage
 from omgrl_jax.types import Algorithm, Dynamics, Policy
 
+# What the fits depend on, beside the records and the seed.
+MODEL_FIELDS = ("behaviour_hidden", "world", "fit")
+
 
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
@@ -30,6 +33,7 @@ class RunConfig:
     Attributes:
       state: the state to learn from (paper, full, history); empty for the dataset's
         default.
+      train_stays: training stays to use, drawn by patient; 0 for all there are.
       algorithms: what to train, in this order.
       seeds: number of seeds, trained as one batch.
       first_seed: the first of them.
@@ -49,6 +53,7 @@ class RunConfig:
     """
 
     state: str = ""
+    train_stays: int = 0
     algorithms: tuple[str, ...] = ("omg_rl", "combo")
     seeds: int = 1
     first_seed: int = 0
@@ -78,6 +83,13 @@ class RunConfig:
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} must be at least 1")
         config_flags.share(self)
+
+    def before_training(self) -> Self:
+        """This setting with defaults for all that neither task nor models depend on."""
+        names = ("state", "train_stays", "seeds", "first_seed", *MODEL_FIELDS)
+        horizon = RolloutConfig(horizon=self.rollout.horizon)
+        given = {n: getattr(self, n) for n in names}
+        return type(self)(**given, rollout=horizon)
 
     @property
     def seed_list(self) -> list[int]:
@@ -110,6 +122,20 @@ def flat(config: RunConfig) -> dict[str, Any]:
     """The configuration as flag names and plain values."""
     found = config_flags.flatten(config)
     return {k: list(v) if isinstance(v, tuple) else v for k, v in found.items()}
+
+
+def preset(name: str, base: RunConfig) -> RunConfig:
+    """A configuration with the flags of a preset put over it.
+
+    Args:
+      name: file in `experiments/presets`, without `.flags`.
+      base: the configuration underneath.
+
+    Returns:
+      The configuration.
+    """
+    path = pathlib.Path(__file__).parent / "presets" / f"{name}.flags"
+    return config_flags.changed(base, [f"--flagfile={path}"])
 
 
 def claim(out: pathlib.Path, config: RunConfig, dataset_hash: str) -> None:

@@ -1,6 +1,8 @@
 """Fits the world model and the behaviour policy of every seed, once."""
 
 import dataclasses
+import hashlib
+import json
 import pathlib
 from typing import Any, NamedTuple
 
@@ -9,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import tqdm
 
-from experiments.config import RunConfig
+from experiments.config import MODEL_FIELDS, RunConfig, flat
 from experiments.task import Task
 from omgrl_jax.data.records import Space
 from omgrl_jax.learners import actor as actor_lib
@@ -53,6 +55,18 @@ def make(config: RunConfig, space: Space) -> tuple[world_lib.World, Policy, Any]
     """
     world = world_lib.make(config.world, space)
     return world, *behaviour_lib.make(config.behaviour_hidden, space)
+
+
+def key(config: RunConfig) -> str:
+    """A name for what the models of a configuration depend on, beside dataset and seed.
+
+    Args:
+      config: the run's configuration.
+    """
+    fields = ("state", "train_stays", *MODEL_FIELDS)
+    settings = {n: v for n, v in flat(config).items() if n.startswith(fields)}
+    text = json.dumps(settings, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def fit_all(config: RunConfig, task: Task, directory: pathlib.Path) -> Models:

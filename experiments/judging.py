@@ -27,31 +27,35 @@ def fixed(params: Params, states: jax.Array) -> jax.Array:
     return jnp.broadcast_to(row, (*states.shape[:-1], row.shape[0]))
 
 
-def policies(
-    task: Task, models: Models, trained: dict[str, Trained], index: int
+def learned_policies(
+    trained: dict[str, Trained], index: int
 ) -> dict[str, tuple[Policy, Params]]:
-    """All policies of one seed: learned, cloned and the simple ones.
-
-    Args:
-      task: the task.
-      models: fitted models.
-      trained: trained algorithms.
-      index: which seed.
-
-    Returns:
-      Name -> (policy, parameters).
-    """
-    out: dict[str, tuple[Policy, Params]] = {}
+    """The trained policies of one seed: name -> (policy, parameters)."""
+    out = {}
     for name, one in trained.items():
         state = jax.tree.map(lambda x: x[index], one.states)
         out[name] = (Policy(one.algorithm.log_probs), state)
-    out["behavioural_cloning"] = (models.behaviour, models.fitted[index].behaviour)
-    count = task.space.num_actions
-    out["random"] = (Policy(fixed), jnp.zeros(count))
-    for action in range(count):
-        always = jnp.where(jnp.arange(count) == action, 0.0, -1e9)
+    return out
+
+
+def baseline_policies(
+    task: Task, models: Models, index: int
+) -> dict[str, tuple[Policy, Params]]:
+    """Cloned clinicians and the simple policies: name -> (policy, parameters)."""
+    out = {
+        "behavioural_cloning": (models.behaviour, models.fitted[index].behaviour),
+        "random": (Policy(fixed), jnp.zeros(task.space.num_actions)),
+    }
+    for action in range(task.space.num_actions):
+        always = jnp.where(jnp.arange(task.space.num_actions) == action, 0.0, -1e9)
         out[f"constant_{action}"] = (Policy(fixed), always)
     return out
+
+
+def ways(name: str) -> tuple[str, ...]:
+    """How a policy is judged: drawn from and greedily, where the two differ."""
+    simple = name == "random" or name.startswith("constant_")
+    return ("-",) if simple else MODES
 
 
 def learned_rewards(
@@ -114,9 +118,24 @@ def dynamics_rows(task: Task, models: Models, seeds: list[int]) -> dict[str, Any
 
 
 def model_policy_rows(
-    config: RunConfig, task: Task, models: Models, trained: dict[str, Trained]
+    config: RunConfig,
+    task: Task,
+    models: Models,
+    trained: dict[str, Trained],
+    baselines: bool = True,
 ) -> list[dict[str, Any]]:
-    """Every policy, and the clinicians, scored inside the learned world."""
+    """Policies scored inside the learned world.
+
+    Args:
+      config: the run's configuration.
+      task: the task.
+      models: fitted models.
+      trained: trained algorithms.
+      baselines: score the simple policies and the clinicians as well.
+
+    Returns:
+      A row for each seed, policy and mode; none where no test stay is long enough.
+    """
     hours = config.model_hours
     rows_at = in_model.stay_starts(task.test, hours)
     if rows_at.size == 0:
@@ -148,12 +167,16 @@ def model_policy_rows(
         world = models.fitted[index].world
         _, psi = learned_rewards(trained, index).get("r_psi", (None, None))
         key = jax.random.fold_in(jax.random.key(seed), 77)
-        named = policies(task, models, trained, index)
+        named = learned_policies(trained, index)
+        if baselines:
+            named |= baseline_policies(task, models, index)
         for name, (policy, params) in named.items():
-            for mode in MODES if name in (*trained, "behavioural_cloning") else ("-",):
+            for mode in ways(name):
                 run = compiled(policy.log_probs, mode == "greedy")
                 found = run(world, params, psi, key)
                 rows.append(_row(name, mode, "model", seed, found))
+        if not baselines:
+            continue
         records = world_lib.relabel(models.world, world, task.test)
         courses = in_model.recorded_courses(records, rows_at, hours)
         found = in_model.score(task.space, world, courses, value, psi)

@@ -50,7 +50,11 @@ def main() -> None:
 
 
 def run(
-    config: RunConfig, directory: str, out: pathlib.Path, allow_git_worktree: bool
+    config: RunConfig,
+    directory: str,
+    out: pathlib.Path,
+    allow_git_worktree: bool,
+    model_folder: pathlib.Path | None = None,
 ) -> pathlib.Path:
     """The whole experiment.
 
@@ -59,6 +63,8 @@ def run(
       directory: where the dataset lies.
       out: where to write.
       allow_git_worktree: whether records may be written inside a git work tree.
+      model_folder: where fitted models lie or go; `out/model` unless other runs share
+        them.
 
     Returns:
       The path of the report.
@@ -74,21 +80,24 @@ def run(
     from experiments.report import page
 
     clock = Clock()
-    task = task_lib.load(directory, config.state, config.rollout.horizon)
+    task = task_lib.load(
+        directory, config.state, config.rollout.horizon, config.train_stays
+    )
     if task.schema.kind == "records":
         storage.refuse_git_worktree(out, allow_git_worktree, _ALLOW)
     try_algorithms(config, task)
     claim(out, config, task.hash)
     virtual = truth.known(task)
 
-    models = fitting.fit_all(config, task, out / "model")
+    models = fitting.fit_all(config, task, model_folder or out / "model")
     clock.lap("models")
     sections = judging.dynamics_rows(task, models, config.seed_list)
     cases: list[Any] = []
     if virtual:
         sections["dynamics"] += truth.dynamics_rows(config, task, models)
-        sections["intervention"], cases = truth.intervention_section(
-            config, task, models
+        cases = truth.intervention_cases(config, task)
+        sections["intervention"] = truth.intervention_section(
+            config, task, models, cases
         )
         print(collect.gate_text(sections["intervention"]))
     clock.lap("dynamics")

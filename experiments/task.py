@@ -36,23 +36,27 @@ class Task(NamedTuple):
     test: Records
 
 
-def load(directory: str, state: str, horizon: int) -> Task:
+def load(directory: str, state: str, horizon: int, train_stays: int = 0) -> Task:
     """Loads and prepares a dataset.
 
     Args:
       directory: where it lies.
       state: name of the state; empty for the dataset's default.
       horizon: length of rollouts and experts' windows.
+      train_stays: training stays to use, drawn by patient; 0 for all.
 
     Returns:
       The task.
 
     Raises:
       DatasetError: if the dataset is not sound.
-      ValueError: if a split is empty or no training stay is as long as the horizon.
+      ValueError: if a split is empty, no training stay is as long as the horizon, or
+        there are fewer training stays than wanted.
     """
     data = dataset_lib.load(directory)
     schema, arrays = data.schema, data.trajectories
+    if train_stays:
+        arrays = arrays._replace(split=fewer_stays(arrays, train_stays))
     space = records_lib.make_space(schema, state or None)
     scales = records_lib.fit_scales(schema, space, arrays)
     splits = {
@@ -74,6 +78,35 @@ def load(directory: str, state: str, horizon: int) -> Task:
         scales=scales,
         **splits,
     )
+
+
+def fewer_stays(arrays: dataset_lib.Trajectories, count: int) -> np.ndarray:
+    """The split with training reduced to `count` stays, the others set to -1.
+
+    Patients are drawn in one fixed order, so that fewer stays are a part of more.
+
+    Args:
+      arrays: the dataset.
+      count: training stays to keep; the last patient's may be kept in part.
+
+    Returns:
+      [N] split.
+
+    Raises:
+      ValueError: if there are not so many.
+    """
+    training = np.flatnonzero(arrays.split == 0)
+    if training.size < count:
+        raise ValueError(
+            f"--train_stays={count}: the dataset has {training.size} training stays"
+        )
+    patients = np.unique(arrays.patients[training])
+    place = np.empty(int(patients.max()) + 1, np.int64)
+    place[np.random.default_rng(0).permutation(patients)] = np.arange(patients.size)
+    order = np.argsort(place[arrays.patients[training]], kind="stable")
+    split = np.array(arrays.split, np.int32)
+    split[training[order[count:]]] = -1
+    return split
 
 
 def last_values(task: Task, split: str, channel: int) -> np.ndarray:

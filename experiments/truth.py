@@ -10,7 +10,6 @@ import numpy as np
 from experiments import judging
 from experiments.config import RunConfig
 from experiments.fitting import Models
-from experiments.judging import MODES, policies
 from experiments.task import Task
 from experiments.training import Trained
 from omgrl_jax.envs import clinicians, heparin, stays
@@ -46,23 +45,11 @@ def evaluation_key(seed: int, purpose: int) -> Key:
     return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), 991), purpose)
 
 
-def intervention_section(
-    config: RunConfig, task: Task, models: Models
-) -> tuple[dict[str, Any], list[intervention.Cases]]:
-    """Holds each dose for six hours in model and truth: the gate before any policy.
-
-    Args:
-      config: the run's configuration.
-      task: the task.
-      models: fitted models.
-
-    Returns:
-      The report's section, and the cases of each seed for further use.
-    """
+def intervention_cases(config: RunConfig, task: Task) -> list[intervention.Cases]:
+    """Moments of new patients at which doses are compared, for each seed."""
     distribution, practice = population(task)
-    rows, tests, cases = [], [], []
-    for seed, fitted in zip(config.seed_list, models.fitted, strict=True):
-        at = intervention.cases(
+    return [
+        intervention.cases(
             distribution,
             practice,
             task.space,
@@ -70,6 +57,27 @@ def intervention_section(
             evaluation_key(seed, 1),
             CASES,
         )
+        for seed in config.seed_list
+    ]
+
+
+def intervention_section(
+    config: RunConfig, task: Task, models: Models, cases: list[intervention.Cases]
+) -> dict[str, Any]:
+    """Holds each dose for six hours in model and truth: the gate before any policy.
+
+    Args:
+      config: the run's configuration.
+      task: the task.
+      models: fitted models.
+      cases: `intervention_cases`.
+
+    Returns:
+      The report's section.
+    """
+    distribution, _ = population(task)
+    rows, tests = [], []
+    for seed, fitted, at in zip(config.seed_list, models.fitted, cases, strict=True):
         test = intervention.run(
             distribution, models.world.dynamics, fitted.world, task.scales, at
         )
@@ -79,7 +87,6 @@ def intervention_section(
         row |= {f"{name}_unlimited": getattr(whole, name) for name in names[:3]}
         rows.append({"seed": seed, **row})
         tests.append(test)
-        cases.append(at)
     passed = all(
         np.mean([row[name] for row in rows]) >= least for name, least in GATE.items()
     )
@@ -88,8 +95,7 @@ def intervention_section(
         "model": np.median(np.concatenate([t.model for t in tests]), axis=0).tolist(),
         "truth": np.median(np.concatenate([t.truth for t in tests]), axis=0).tolist(),
     }
-    section = {"rows": rows, "thresholds": GATE, "passed": passed, "curves": curves}
-    return section, cases
+    return {"rows": rows, "thresholds": GATE, "passed": passed, "curves": curves}
 
 
 def dynamics_rows(config: RunConfig, task: Task, models: Models) -> list[dict]:
@@ -158,9 +164,24 @@ def _true_courses(
 
 
 def policy_rows(
-    config: RunConfig, task: Task, models: Models, trained: dict[str, Trained]
+    config: RunConfig,
+    task: Task,
+    models: Models,
+    trained: dict[str, Trained],
+    baselines: bool = True,
 ) -> list[dict[str, Any]]:
-    """Every policy on new virtual patients, the same ones for all, by seed."""
+    """Policies on new virtual patients, the same ones for all, by seed.
+
+    Args:
+      config: the run's configuration.
+      task: the task.
+      models: fitted models.
+      trained: trained algorithms.
+      baselines: judge the simple policies, clinicians and the oracle as well.
+
+    Returns:
+      A row for each seed, policy and mode.
+    """
     distribution, practice = population(task)
     low, high = target(task)
     edges = jnp.asarray(task.schema.actions.edges)
@@ -190,12 +211,14 @@ def policy_rows(
     known = {k: jax.jit(functools.partial(run, p)) for k, p in references.items()}
     for index, seed in enumerate(config.seed_list):
         key = evaluation_key(seed, 3)
-        named = policies(task, models, trained, index)
+        named = judging.learned_policies(trained, index)
+        if baselines:
+            named |= judging.baseline_policies(task, models, index)
         for name, (policy, params) in named.items():
-            for mode in MODES if name in (*trained, "behavioural_cloning") else ("-",):
+            for mode in judging.ways(name):
                 found = compiled(policy.log_probs, mode == "greedy")(params, key)
                 rows.append(_row(name, mode, seed, found))
-        for name, treat in known.items():
+        for name, treat in known.items() if baselines else ():
             rows.append(_row(name, "-", seed, treat(key)))
     return rows
 

@@ -384,13 +384,121 @@ def test_reward_of_outcomes_ignores_the_action():
     learner = reward_lib.make(config, space, tabular_policy(), tabular_policy())
     params = learner.init(jax.random.key(0)).params
     steps = transitions(np.zeros((1, 2), int), np.array([[0, 1]]))
-    same = steps._replace(outcome=jnp.full((1, 2, 1), 40.0))
-    other = steps._replace(outcome=jnp.array([[[40.0], [-40.0]]]))
+    same = steps._replace(outcome=jnp.full((1, 2, 1), 0.4))
+    other = steps._replace(outcome=jnp.array([[[0.4], [-0.4]]]))
     value = learner.value(params, same)
     assert value.shape == (1, 2) and value[0, 0] == value[0, 1]
     value = learner.value(params, other)
     assert value[0, 0] != value[0, 1]
-    assert np.abs(value).max() <= 0.5
+    far = steps._replace(outcome=jnp.full((1, 2, 1), 400.0))
+    assert np.abs(learner.value(params, far)).max() <= 0.5
+
+
+@pytest.mark.parametrize("least", [0.05, 0.5, 0.9])
+def test_weights_are_tempered_just_enough(least):
+    rewards = jnp.asarray(np.random.default_rng(0).normal(0, 40, 200))
+    density = jnp.zeros(200)
+    power = irl.tempering(rewards, density, least)
+    found = irl.importance_weights(rewards, density, power).ess
+    assert 0 < power < 1
+    np.testing.assert_allclose(found, least, atol=2e-3)
+    # Enough already: nothing is changed.
+    assert irl.tempering(0.001 * rewards, density, least) == 1.0
+    _, weights = irl.guided_reward_loss(
+        rewards[:, None], rewards[:, None], density, "gcl", least_ess=least
+    )
+    np.testing.assert_allclose(weights.ess, least, atol=2e-3)
+
+
+def outcome_steps(outcomes):
+    """One trajectory through states 0 and 1 with outcomes [2]."""
+    steps = transitions(np.array([[0, 1]]), np.array([[0, 1]]))
+    return steps._replace(outcome=jnp.asarray(outcomes, jnp.float32).reshape(1, 2, 1))
+
+
+def outcome_learner(**settings):
+    config = reward_lib.RewardConfig(inputs="outcome", hidden=(4,), **settings)
+    space = Space(("a", "b", "c"), (0, 1, 2), (0, 1, 2), (), ("x",), ACTIONS)
+    return reward_lib.make(config, space, tabular_policy(), tabular_policy())
+
+
+def test_the_agents_reward_is_the_members_mean_less_their_spread():
+    steps = outcome_steps([0.3, -2.0])
+    learner = outcome_learner(members=3, caution=2.0)
+    params = learner.init(jax.random.key(0)).params
+    single = outcome_learner()
+    each = np.stack(
+        [
+            single.value(jax.tree.map(lambda x, i=i: x[i : i + 1], params), steps)
+            for i in range(3)
+        ]
+    )
+    assert each.std(axis=0).min() > 1e-3
+    np.testing.assert_allclose(learner.value(params, steps), each.mean(0), rtol=1e-5)
+    given = learner.for_agent(params, steps, steps)(steps)
+    wanted = each.mean(axis=0) - 2 * each.std(axis=0)
+    np.testing.assert_allclose(given, wanted, rtol=1e-4)
+
+
+def learn(learner, expert, sampled, epochs=300):
+    """Trains on one window and one rollout, both with density one a step."""
+    pool = reward_lib.Pool(jax.tree.map(lambda x: x[None], sampled), jnp.zeros((1, 2)))
+    densities = jnp.zeros((1, 2)), jnp.zeros((1, 2))
+
+    @jax.jit
+    def run(key):
+        first, key = jax.random.split(key)
+
+        def one(carry, _):
+            state, key = carry
+            key, step_key = jax.random.split(key)
+            state, metrics = learner.update(state, step_key, pool, densities, expert)
+            return (state, key), metrics["reward/loss"]
+
+        start = learner.init(first), key
+        (state, _), losses = jax.lax.scan(one, start, None, length=epochs)
+        return state.params, losses[-1]
+
+    return run(jax.random.key(1))
+
+
+def test_a_learned_potential_takes_over_what_lies_in_the_states():
+    """Experts and rollouts differ in where they go, not in their outcomes."""
+    same = outcome_steps([1.0, 1.0])
+    elsewhere = same._replace(next_state=same.state)
+    settings = {"mode": "step", "weight_decay": 0.0, "steps": 1, "batch": 4}
+    learner = outcome_learner(shaping=True, append_experts=False, **settings)
+    params, _ = learn(learner, same, elsewhere)
+    # r_psi sees one outcome only, so that nothing can move it from the centre; the
+    # difference of the potential tells both courses apart all the same.
+    network = params[1]["params"]
+    assert max(float(jnp.abs(x).max()) for x in jax.tree.leaves(network)) > 0.5
+    np.testing.assert_allclose(
+        learner.value(params, same), learner.value(params, elsewhere), rtol=1e-6
+    )
+
+
+def test_appended_experts_stand_in_the_partition_and_others_do_not():
+    """The loss of two outcomes by hand, from the gap between them.
+
+    Rollouts alone: log Z - r_E = r_S - r_E. With as many experts beside them:
+    log((exp r_S + exp r_E) / 2) - r_E.
+    """
+    expert, sampled = outcome_steps([1.0, 1.0]), outcome_steps([-1.0, -1.0])
+    settings = {"mode": "step", "weight_decay": 0.0, "steps": 1, "batch": 4}
+
+    def gap_and_loss(**changes):
+        learner = outcome_learner(bound=50.0, **settings, **changes)
+        params, loss = learn(learner, expert, sampled)
+        value = learner.value(params, expert) - learner.value(params, sampled)
+        return float(jnp.mean(value)), float(loss)
+
+    gap, loss = gap_and_loss(append_experts=False)
+    assert gap > 2.0
+    np.testing.assert_allclose(loss, -gap, rtol=0.05)
+    gap, loss = gap_and_loss()
+    assert gap > 2.0
+    np.testing.assert_allclose(loss, np.log(0.5 + 0.5 * np.exp(-gap)), rtol=0.05)
 
 
 @pytest.mark.parametrize(

@@ -73,3 +73,19 @@ def test_batches_mix_recorded_and_rolled_out_steps_in_their_shares():
     assert metrics["real"] == 1.0
     # Four updates; metrics are their mean: (0 + 1 + 2 + 3) / 4.
     assert state == 4.0 and metrics["state"] == 1.5
+
+
+def test_a_recorded_share_of_one_never_reads_the_ring():
+    train = task()[1]
+    config = sac.AgentConfig((4,), (4,), batch_size=10, recorded_share=1.0, updates=3)
+
+    def update(state, reward, recorded, sampled):
+        assert (recorded.action.size, sampled.action.size) == (5, 5)
+        real = jnp.all(recorded.action < 3) & jnp.all(sampled.action < 3)
+        return state + 1, {"real": real.astype(jnp.float32)}
+
+    agent = sac.Agent(lambda key: None, update, None)
+    state, metrics = dyna.improve(
+        config, agent, jnp.float32(0.0), None, None, jax.random.key(0), train
+    )
+    assert state == 3.0 and metrics["real"] == 1.0

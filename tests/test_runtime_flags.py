@@ -262,6 +262,17 @@ def test_a_shared_part_has_one_flag_and_reaches_every_method():
     }
 
 
+def test_changed_flags_leave_the_others_and_the_original():
+    config = parse("--ensemble_members=3", "--one_weight=2", config=Run)
+    other = config_flags.changed(config, ["--other_weight=5", "--ensemble_members=4"])
+    assert other.one == Method(2.0, Ensemble(4)) and other.other.weight == 5.0
+    assert config.other == Method(1.0, Ensemble(3))
+    with pytest.raises(flags.Error, match="at least 1"):
+        config_flags.changed(config, ["--ensemble_members=0"])
+    with pytest.raises(flags.Error, match="Unknown command line flag"):
+        config_flags.changed(config, ["--nothing=1"])
+
+
 def test_a_replaced_part_is_shared_again():
     config = dataclasses.replace(Run(), ensemble=Ensemble(2))
     assert (config.one.ensemble, config.other.ensemble) == (Ensemble(2), Ensemble(2))

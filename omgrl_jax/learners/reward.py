@@ -45,6 +45,15 @@ class RewardConfig:
       pool_epochs: epochs of rollouts, with their policies, that form the pool.
       pool_rollouts: rollouts of an epoch that enter the pool, at most.
       power: exponent that tempers the importance weights; 1 leaves them as they are.
+      least_ess: effective sample size, as a share of the pool, below which the weights
+        are tempered further; 0 for no such limit.
+      append_experts: append the experts' windows to the pool (Algorithm 2).
+      shaping: let the likelihood see r_psi plus the difference of a learned potential,
+        h(s') - h(s), so that r_psi itself need not explain where courses lead (AIRL's
+        disentangled form); the agent is given r_psi alone.
+      members: networks, each trained on draws of its own; r_psi is their mean.
+      caution: the agent is given the mean less so many standard deviations between the
+        members, against over-optimisation of one network's errors.
     """
 
     mode: str = dataclasses.field(default="gcl", metadata={"choices": irl.MODES})
@@ -64,6 +73,11 @@ class RewardConfig:
     pool_epochs: int = 2
     pool_rollouts: int = 64
     power: float = 1.0
+    least_ess: float = dataclasses.field(default=0.0, metadata={"min": 0, "below": 1})
+    append_experts: bool = True
+    shaping: bool = False
+    members: int = dataclasses.field(default=1, metadata={"min": 1})
+    caution: float = dataclasses.field(default=0.0, metadata={"min": 0})
 
     def __post_init__(self) -> None:
         """Rejects unknown options, naming the field."""
@@ -120,29 +134,49 @@ def make(
     Returns:
       The reward learner.
     """
-    init_params, value = make_value(config, space)
+    init_one, value_of_one = make_value(config, space)
+    potential_init, potential = _make_potential(config, space)
     optimizer = optimize.adam(config.learning_rate, 1.0, config.weight_decay)
 
     def init(key: Key) -> optimize.Learner:
-        return optimize.start(optimizer, init_params(key))
+        def one(key: Key) -> optimize.Learner:
+            value_key, potential_key = jax.random.split(key)
+            params = init_one(value_key), potential_init(potential_key)
+            return optimize.start(optimizer, params)
+
+        return jax.vmap(one)(jax.random.split(key, config.members))
+
+    def values(params: Params, transitions: Transition) -> Array:
+        return jax.vmap(value_of_one, in_axes=(0, None))(params[0], transitions)
+
+    def value(params: Params, transitions: Transition) -> Array:
+        return jnp.mean(values(params, transitions), axis=0)
+
+    def in_likelihood(params: Params, transitions: Transition) -> Array:
+        shaped = potential(params[1], transitions)
+        return value_of_one(params[0], transitions) + shaped
+
+    def cautious(params: Params, transitions: Transition) -> Array:
+        every = values(params, transitions)
+        spread = jnp.std(every, axis=0) if config.caution > 0 else 0.0
+        return jnp.mean(every, axis=0) - config.caution * spread
 
     def for_agent(
         params: Params, rollouts: Transition, windows: Transition
     ) -> Callable[[Transition], Array]:
         if not config.normalise:
-            return functools.partial(value, params)
-        seen = jnp.concatenate(
-            [value(params, rollouts).ravel(), value(params, windows).ravel()]
-        )
+            return functools.partial(cautious, params)
+        both = (cautious(params, steps).ravel() for steps in (rollouts, windows))
+        seen = jnp.concatenate([*both])
         mean, deviation = jnp.mean(seen), jnp.std(seen) + 1e-3
-        return lambda transitions: (value(params, transitions) - mean) / deviation
+        return lambda transitions: (cautious(params, transitions) - mean) / deviation
 
     return Reward(
         init=init,
         value=value,
         for_agent=for_agent,
-        densities=_make_densities(config.mode, policy, behaviour),
-        update=_make_update(config, value, optimizer),
+        densities=_make_densities(config, policy, behaviour),
+        update=_make_update(config, in_likelihood, optimizer),
     )
 
 
@@ -176,8 +210,27 @@ def make_value(
     return init, value
 
 
+def _make_potential(
+    config: RewardConfig, space: Space
+) -> tuple[Callable[[Key], Params], Callable[[Params, Transition], Array]]:
+    """`init(key) -> params` and `h(s') - h(s)` of transitions [...]; zero if unused."""
+    network = networks.MLP(config.hidden, 1)
+
+    def init(key: Key) -> Params:
+        return network.init(key, jnp.zeros(space.state_dim)) if config.shaping else {}
+
+    def difference(params: Params, transitions: Transition) -> Array:
+        if not config.shaping:
+            return jnp.zeros(transitions.action.shape)
+        after = networks.apply(network, params, transitions.next_state)
+        before = networks.apply(network, params, transitions.state)
+        return (after - before)[..., 0]
+
+    return init, difference
+
+
 def _make_densities(
-    mode: str, policy: Policy, behaviour: Policy
+    config: RewardConfig, policy: Policy, behaviour: Policy
 ) -> Callable[..., tuple[Array, Array]]:
     """Log-densities under the samplers that a mode names; see `Reward`."""
 
@@ -186,10 +239,14 @@ def _make_densities(
             return _taken(policy, params, steps)
 
         policies = jax.vmap(past)(pool.samplers)
+        count = policies.shape[0]
+        if not config.append_experts:
+            shares = jnp.full(count, 1.0 / count)
+            return irl.mixture_log_density(policies, jnp.log(shares))
         experts = _taken(behaviour, mu, steps)[None]
         # A gradient step's pool holds `batch` rollouts and `batch` experts' windows: mu
         # counts as much as all past policies together.
-        shares = jnp.full(policies.shape[0] + 1, 0.5 / policies.shape[0])
+        shares = jnp.full(count + 1, 0.5 / count)
         shares = shares.at[-1].set(0.5)
         return irl.mixture_log_density(
             jnp.concatenate([policies, experts]), jnp.log(shares)
@@ -200,11 +257,11 @@ def _make_densities(
     ) -> tuple[Array, Array]:
         trajectories = flatten(pool.trajectories)
         both = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), trajectories, windows)
-        if mode == "gcl":
+        if config.mode == "gcl":
             density = mixture(pool, behaviour_params, both)
         else:
             density = _taken(policy, policy_params, both)
-            density = density if mode == "step" else jnp.sum(density, axis=-1)
+            density = density if config.mode == "step" else jnp.sum(density, axis=-1)
         count = trajectories.action.shape[0]
         return density[:count], density[count:]
 
@@ -231,12 +288,12 @@ def _make_update(
         window_density: Array,
     ) -> tuple[Array, Metrics]:
         sampled, expert = value(params, rollouts), value(params, windows)
+        pool, density = sampled, rollout_density
+        if config.append_experts:
+            pool = jnp.concatenate([sampled, expert])
+            density = jnp.concatenate([rollout_density, window_density])
         out, weights = irl.guided_reward_loss(
-            expert,
-            jnp.concatenate([sampled, expert]),
-            jnp.concatenate([rollout_density, window_density]),
-            config.mode,
-            config.power,
+            expert, pool, density, config.mode, config.power, config.least_ess
         )
         middle = 0.5 * (jnp.mean(expert) + jnp.mean(sampled))
         return out + config.centring * jnp.square(middle), {
@@ -258,27 +315,32 @@ def _make_update(
     ) -> tuple[optimize.Learner, Metrics]:
         trajectories = flatten(pool.trajectories)
 
-        def one(
-            carry: tuple[optimize.Learner, Key], _: None
-        ) -> tuple[tuple[optimize.Learner, Key], Metrics]:
-            learner, key = carry
-            key, pool_key, window_key = jax.random.split(key, 3)
+        def member(learner: optimize.Learner, key: Key) -> tuple:
+            pool_key, window_key = jax.random.split(key)
             size = (config.batch,)
             i = jax.random.randint(pool_key, size, 0, density[0].shape[0])
             j = jax.random.randint(window_key, size, 0, density[1].shape[0])
-            learner, metrics = step(
+            return step(
                 learner,
                 jax.tree.map(lambda x: x[i], trajectories),
                 jax.tree.map(lambda x: x[j], windows),
                 density[0][i],
                 density[1][j],
             )
-            return (learner, key), metrics
+
+        def one(
+            carry: tuple[optimize.Learner, Key], _: None
+        ) -> tuple[tuple[optimize.Learner, Key], Metrics]:
+            learners, key = carry
+            key, step_key = jax.random.split(key)
+            keys = jax.random.split(step_key, config.members)
+            learners, metrics = jax.vmap(member)(learners, keys)
+            return (learners, key), metrics
 
         (learner, _), metrics = jax.lax.scan(
             one, (learner, key), None, length=config.steps
         )
-        return learner, jax.tree.map(lambda x: x[-1], metrics)
+        return learner, jax.tree.map(lambda x: jnp.mean(x[-1]), metrics)
 
     return update
 

@@ -36,7 +36,8 @@ class AgentConfig:
       entropy_coefficient: entropy coefficient, fixed unless entropy_target is set.
       entropy_target: wanted entropy as a share of log A (0.98 and lower); 0 keeps the
         coefficient fixed.
-      recorded_share: share f of recorded transitions in a batch.
+      recorded_share: share f of recorded transitions in a batch; with 1 nothing is
+        learned from rollouts, and values are pushed down at recorded states.
       batch_size: transitions per update.
       updates: updates per epoch.
       max_gradient_norm: gradients are clipped to this global norm; 0 for no clipping.
@@ -57,8 +58,8 @@ class AgentConfig:
 
     def __post_init__(self) -> None:
         """Rejects settings that cannot work, naming the field."""
-        if not 0.0 < self.recorded_share < 1.0:
-            raise ValueError("recorded_share must lie strictly between 0 and 1")
+        if not 0.0 < self.recorded_share <= 1.0:
+            raise ValueError("recorded_share must lie above 0 and be at most 1")
         if not 0.0 <= self.entropy_target < 1.0:
             raise ValueError(
                 "entropy_target is a share of log A, the largest entropy there is: "
@@ -81,7 +82,8 @@ class Agent(NamedTuple):
     Attributes:
       init: `(key) -> AgentState`.
       update: `(state, reward, recorded, sampled) -> (state, metrics)`, one gradient
-        step of each part; `reward` maps transitions [B] to rewards [B].
+        step of each part; `reward` maps transitions [B] to rewards [B]; `sampled` may
+        have no rows, then the conservative term looks at recorded states alone.
       policy: the actor's policy.
     """
 
@@ -153,9 +155,10 @@ def make(
         temperature = jnp.exp(state.temperature.params)
         both = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), recorded, sampled)
         split = recorded.action.shape[0]
+        pushed_down = sampled if sampled.action.shape[0] else recorded
         # One pass over current and next states serves targets and the penalty.
         log_probs = actor.policy.log_probs(
-            state.actor.params, jnp.concatenate([both.next_state, sampled.state])
+            state.actor.params, jnp.concatenate([both.next_state, pushed_down.state])
         )
         size = both.action.shape[0]
         targets = critic_lib.soft_targets(

@@ -56,7 +56,9 @@ def mixture_log_density(sampler_log_probs: Array, log_shares: Array) -> Array:
     return jax.nn.logsumexp(per_sampler, axis=0)
 
 
-def log_partition(rewards: Array, log_density: Array, power: float = 1.0) -> Array:
+def log_partition(
+    rewards: Array, log_density: Array, power: float | Array = 1.0
+) -> Array:
     """`log mean_j exp(R_j) / q_j` over items of equal standing.
 
     Args:
@@ -74,7 +76,7 @@ def log_partition(rewards: Array, log_density: Array, power: float = 1.0) -> Arr
 
 
 def importance_weights(
-    rewards: Array, log_density: Array, power: float = 1.0
+    rewards: Array, log_density: Array, power: float | Array = 1.0
 ) -> Weights:
     """The self-normalised weights that the gradient of `log_partition` applies.
 
@@ -93,12 +95,47 @@ def importance_weights(
     return Weights(weights, ess, jnp.max(weights))
 
 
+def tempering(
+    rewards: Array, log_density: Array, least_ess: float, halvings: int = 20
+) -> Array:
+    """The largest power up to 1 at which the weights rest on enough of the pool.
+
+    The effective sample size falls as the power rises, so that bisection finds it.
+
+    Args:
+      rewards: [M] or [M, H].
+      log_density: the same shape.
+      least_ess: wanted effective sample size as a share of the pool, below 1.
+      halvings: steps of the bisection; the power is exact to `2 ** -halvings`.
+
+    Returns:
+      [] power in [0, 1], held constant.
+    """
+    chex.assert_equal_shape([rewards, log_density])
+    scores = jax.lax.stop_gradient(rewards - log_density).reshape(-1)
+
+    def halve(ends: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], None]:
+        low, high = ends
+        middle = 0.5 * (low + high)
+        weights = jax.nn.softmax(middle * scores)
+        enough = 1.0 / (scores.size * jnp.sum(jnp.square(weights))) >= least_ess
+        ends = jnp.where(enough, middle, low), jnp.where(enough, high, middle)
+        return ends, None
+
+    whole = 1.0 / (scores.size * jnp.sum(jnp.square(jax.nn.softmax(scores))))
+    (low, _), _ = jax.lax.scan(
+        halve, (jnp.float32(0.0), jnp.float32(1.0)), None, length=halvings
+    )
+    return jnp.where(whole >= least_ess, 1.0, low)
+
+
 def guided_reward_loss(
     expert_rewards: Array,
     pool_rewards: Array,
     pool_log_density: Array,
     mode: str,
-    power: float = 1.0,
+    power: float | Array = 1.0,
+    least_ess: float = 0.0,
 ) -> tuple[Array, Weights]:
     """Negative log-likelihood of the experts per trajectory (Eq. 7, sign reversed).
 
@@ -109,6 +146,8 @@ def guided_reward_loss(
         per step in mode "step".
       mode: one of `MODES`; "paper" and "gcl" differ only in the density they are given.
       power: exponent that tempers the weights.
+      least_ess: effective sample size, as a share of the pool, down to which the
+        weights may fall before they are tempered further; 0 for no such limit.
 
     Returns:
       [] loss and the weights it implies.
@@ -129,5 +168,7 @@ def guided_reward_loss(
     # gradient forgets the weights. Hence the shapes are held to be equal here.
     chex.assert_equal_shape([pool, pool_log_density])
     density = jax.lax.stop_gradient(pool_log_density)
+    if least_ess > 0:
+        power = power * tempering(power * pool, power * density, least_ess)
     loss = log_partition(pool, density, power) - jnp.mean(expert)
     return loss, importance_weights(pool, density, power)

@@ -18,7 +18,7 @@ import inspect
 import re
 import types
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from absl import flags
@@ -128,6 +128,27 @@ def flatten(
         elif kind not in shared:
             found |= flatten(value, f"{prefix}{field.name}_", inner)
     return found
+
+
+def changed(config: Config, arguments: Sequence[str]) -> Config:
+    """A configuration with some flags given anew, as on a command line.
+
+    Args:
+      config: the configuration underneath; it stays as it is.
+      arguments: for instance `--reward_mode=gcl` or `--flagfile=PATH`.
+
+    Returns:
+      A new instance.
+
+    Raises:
+      flags.Error: on unknown flags or values out of their limits.
+    """
+    values = flags.FlagValues()
+    define(type(config), flag_values=values)
+    for name, value in flatten(config).items():
+        values[name].value = value
+    values(["changed", *arguments])
+    return read(type(config), flag_values=values)
 
 
 def share(config: Any) -> None:
