@@ -108,7 +108,10 @@ def train_all(
                 interval=config.interval,
                 checkpoints=saved,
                 description=f"{name}, {config.seeds} seeds",
-                show=["return/r_p" if algorithm.reward is None else "return/r_psi"],
+                show=[
+                    "return/r_p" if algorithm.reward is None else "return/r_psi",
+                    "critic/bellman",
+                ],
             )
         states = at_home(result.state)
         trained[name] = Trained(algorithm, states, result)

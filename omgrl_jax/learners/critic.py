@@ -1,4 +1,4 @@
-"""Twin conservative critics over discrete actions (arXiv 2409.13299, Eq. 5)."""
+"""Critics over discrete actions: twin conservative ones (arXiv 2409.13299, Eq. 5)."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -14,24 +14,27 @@ TWINS = 2
 
 
 class Critic(NamedTuple):
-    """Twin action values.
+    """Action values of `K` networks, two unless said otherwise.
 
     Attributes:
-      init: `(key) -> params`, leaves [2, ...].
-      values: `(params, states [..., S]) -> [2, ..., A]`.
+      init: `(key) -> params`, leaves [K, ...].
+      values: `(params, states [..., S]) -> [K, ..., A]`.
     """
 
     init: Callable[[Key], Params]
     values: Callable[[Params, Array], Array]
 
 
-def make(hidden: Sequence[int], state_dim: int, num_actions: int) -> Critic:
-    """Twin perceptrons that give all action values at once.
+def make(
+    hidden: Sequence[int], state_dim: int, num_actions: int, copies: int = TWINS
+) -> Critic:
+    """Perceptrons that give all action values at once.
 
     Args:
       hidden: widths of the hidden layers.
       state_dim: `S`.
       num_actions: `A`.
+      copies: number of networks `K`, each with parameters of its own.
 
     Returns:
       The critic.
@@ -39,12 +42,17 @@ def make(hidden: Sequence[int], state_dim: int, num_actions: int) -> Critic:
     network = networks.MLP(tuple(hidden), num_actions)
 
     def init(key: Key) -> Params:
-        return networks.stacked_init(network, key, TWINS, jnp.zeros(state_dim))
+        return networks.stacked_init(network, key, copies, jnp.zeros(state_dim))
 
     def values(params: Params, states: Array) -> Array:
         return networks.stacked_apply(network, params, states)
 
     return Critic(init, values)
+
+
+def taken(q: Array, actions: Array) -> Array:
+    """Picks the values of the actions taken: [K, B, A], [B] -> [K, B]."""
+    return jnp.take_along_axis(q, actions[None, :, None], axis=-1)[..., 0]
 
 
 def soft_targets(
@@ -91,7 +99,8 @@ def make_loss(
       `loss(params, recorded, recorded_targets, sampled, sampled_targets,
       sampled_log_probs) -> (loss, metrics)`: Bellman errors over both halves, values
       pushed down at the sampled states (over the policy or over all actions) and up at
-      recorded pairs.
+      recorded pairs. Where nothing is sampled (no rows), values are pushed down at the
+      recorded states, and `sampled_log_probs` are those of the policy there.
 
     Raises:
       ValueError: on an unknown push-down.
@@ -116,11 +125,12 @@ def make_loss(
             jnp.concatenate([recorded_targets, sampled_targets])
         )
         q = critic.values(params, states)
-        taken = jnp.take_along_axis(q, actions[None, :, None], axis=-1)[..., 0]
-        bellman = 0.5 * jnp.mean(jnp.square(targets[None] - taken), axis=1)
+        q_taken = taken(q, actions)
+        bellman = 0.5 * jnp.mean(jnp.square(targets[None] - q_taken), axis=1)
         split = recorded.action.shape[0]
-        pushed_down = jnp.mean(down(q[:, split:], sampled_log_probs), axis=1)
-        pushed_up = jnp.mean(taken[:, :split], axis=1)
+        q_sampled = q[:, split:] if sampled.action.shape[0] else q
+        pushed_down = jnp.mean(down(q_sampled, sampled_log_probs), axis=1)
+        pushed_up = jnp.mean(q_taken[:, :split], axis=1)
         gap = pushed_down - pushed_up
         metrics = {
             "critic/bellman": jnp.mean(bellman),
@@ -128,5 +138,36 @@ def make_loss(
             "critic/q_recorded": jnp.mean(pushed_up),
         }
         return jnp.sum(bellman + conservatism * gap), metrics
+
+    return loss
+
+
+def make_td_loss(
+    critic: Critic, discount: float
+) -> Callable[..., tuple[Array, Metrics]]:
+    """Squared temporal difference errors alone, summed over the networks.
+
+    Args:
+      critic: the critic.
+      discount: discount factor.
+
+    Returns:
+      `loss(params, batch [B], rewards [B], v_t [B]) -> (loss, metrics)`; `v_t` is
+      whatever a method takes for the value of the states entered.
+    """
+    errors = jax.vmap(jax.vmap(value.td_error), in_axes=(0, None, None, None, None))
+
+    def loss(
+        params: Params, batch: Transition, rewards: Array, v_t: Array
+    ) -> tuple[Array, Metrics]:
+        q_tm1 = critic.values(params, batch.state)
+        discount_t = discount * batch.discount
+        error = errors(q_tm1, batch.action, rewards, discount_t, v_t)
+        bellman = 0.5 * jnp.mean(jnp.square(error), axis=1)
+        metrics = {
+            "critic/bellman": jnp.mean(bellman),
+            "critic/q_recorded": jnp.mean(taken(q_tm1, batch.action)),
+        }
+        return jnp.sum(bellman), metrics
 
     return loss

@@ -1,4 +1,4 @@
-"""The reward that a schema defines: COMBO learns from it, others only log it."""
+"""The reward that a schema defines: some methods learn from it, others only log it."""
 
 from collections.abc import Callable
 
@@ -23,8 +23,8 @@ def require(space: Space) -> None:
     """
     if not defined(space):
         raise ValueError(
-            "this dataset defines no reward (schema.json: reward.kind = none); COMBO "
-            "needs 'range' or 'recorded'"
+            "this dataset defines no reward to learn from (schema.json: reward.kind = "
+            "none): use 'range' or 'recorded'"
         )
 
 

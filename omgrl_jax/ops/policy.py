@@ -6,6 +6,9 @@ import jax.numpy as jnp
 
 from omgrl_jax.types import Array
 
+# The log-probability of what is never done: finite, and zero under the exponential.
+NEVER = -1e9
+
 
 def entropy(log_probs: Array) -> Array:
     """Entropy in nats of normalised log-probabilities [A]."""
@@ -46,3 +49,52 @@ def temperature_loss(
     """
     chex.assert_rank([log_temperature, entropy], 0)
     return log_temperature * jax.lax.stop_gradient(entropy - target)
+
+
+def advantage_weighted_loss(
+    log_probs: Array,
+    action: Array,
+    advantage: Array,
+    inverse_temperature: float,
+    max_weight: float,
+) -> Array:
+    """`-min(exp(inverse_temperature * advantage), max_weight) log pi(action)`.
+
+    Over actions drawn from mu it is smallest where pi is `mu * weight`, normalised
+    (Peng et al. 2019; Kostrikov et al. 2022, Eq. 7).
+
+    Args:
+      log_probs: [A] normalised log-probabilities, differentiated.
+      action: [] action taken.
+      advantage: [] its value above the state's, held constant.
+      inverse_temperature: 0 clones; the larger, the greedier.
+      max_weight: limit of the weight.
+
+    Returns:
+      [] loss.
+    """
+    chex.assert_rank([log_probs, action, advantage], [1, 0, 0])
+    advantage = jax.lax.stop_gradient(advantage)
+    weight = jnp.minimum(jnp.exp(inverse_temperature * advantage), max_weight)
+    return -weight * log_probs[action]
+
+
+def plausible(log_probs: Array, threshold: float) -> Array:
+    """Whether `mu(a) / max mu > threshold` (discrete BCQ, arXiv 1910.01708).
+
+    Args:
+      log_probs: [A] finite log-probabilities of mu.
+      threshold: at least 0 (every action) and below 1 (hardly any but the likeliest).
+
+    Returns:
+      [A] bool, true for the likeliest action at least.
+    """
+    chex.assert_rank(log_probs, 1)
+    # Not of the ratio itself, which is rounded to 0 where mu is very sure.
+    return log_probs - jnp.max(log_probs) > jnp.log(threshold)
+
+
+def deterministic(action: Array, num_actions: int) -> Array:
+    """Log-probabilities [A] of always taking one action: 0, and `NEVER` elsewhere."""
+    chex.assert_rank(action, 0)
+    return jnp.where(jnp.arange(num_actions) == action, 0.0, NEVER)

@@ -47,6 +47,53 @@ def td_error(
     return target - q_tm1[a_tm1]
 
 
+def best_action(q: Array, allowed: Array) -> Array:
+    """The action of largest value among those allowed, `argmax_a q(a)`.
+
+    Args:
+      q: [A] action values.
+      allowed: [A] bool, true at least once.
+
+    Returns:
+      [] int32 action.
+    """
+    chex.assert_rank([q, allowed], 1)
+    chex.assert_equal_shape([q, allowed])
+    return jnp.argmax(jnp.where(allowed, q, -jnp.inf)).astype(jnp.int32)
+
+
+def double_q_value(q_t: Array, selector_t: Array, allowed_t: Array) -> Array:
+    """`q_t[argmax_a selector_t[a]]`: one network chooses, another one judges.
+
+    Args:
+      q_t: [A] values of the state entered by the slowly moving network.
+      selector_t: [A] values of the same state by the network that learns.
+      allowed_t: [A] bool, the actions to choose among, true at least once.
+
+    Returns:
+      [] value (van Hasselt et al. 2016; with actions ruled out, Fujimoto et al. 2019,
+      arXiv 1910.01708).
+    """
+    chex.assert_equal_shape([q_t, selector_t, allowed_t])
+    return q_t[best_action(selector_t, allowed_t)]
+
+
+def expectile_loss(error: Array, expectile: float) -> Array:
+    """`|expectile - 1(error < 0)| error^2` (Kostrikov et al. 2022, Sec. 4.1).
+
+    Args:
+      error: [] target minus estimate, differentiated.
+      expectile: between 0 and 1; at .5 the estimate tends to the targets' mean, towards
+        1 to the largest of them.
+
+    Returns:
+      [] loss.
+    """
+    chex.assert_rank(error, 0)
+    weight = jnp.where(error < 0, 1.0 - expectile, expectile)
+    return weight * jnp.square(error)
+
+
 def push_down_logsumexp(q: Array, log_probs: Array) -> Array:
     """`logsumexp_a q(a)`: the CQL(H) push-down; ignores the policy.
 

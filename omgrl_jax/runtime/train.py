@@ -121,7 +121,7 @@ def train(
         It must not keep the state, whose memory is used again, and its draws must
         follow from `step` for a resumed run to repeat them.
       description: label of the progress bar.
-      show: names of metrics to show in the progress bar.
+      show: names of metrics to show in the progress bar, of those that there are.
       progress: False for no progress bar.
 
     Returns:
@@ -159,7 +159,8 @@ def train(
             if checkpoints is not None and due:
                 saved = history_lib.to_saved(history)
                 checkpoints.save(step, (state, run_key), saved)
-            bar.set_postfix({name: f"{np.mean(metrics[name]):.3g}" for name in show})
+            shown = {n: f"{np.mean(metrics[n]):.3g}" for n in show if n in metrics}
+            bar.set_postfix(shown)
             bar.update(length)
     return Result(state, history)
 
