@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Self
 
 from absl import logging
 
-from omgrl_jax.algorithms import combo, omg_rl
+from omgrl_jax.algorithms import combo, cql, iql, omg_rl, q_learning
 from omgrl_jax.data.records import Space
 from omgrl_jax.learners.dyna import RolloutConfig
 from omgrl_jax.learners.reward import RewardConfig
@@ -50,6 +50,9 @@ class RunConfig:
       reward: the learned reward, likewise.
       omg_rl: what OMG-RL adds.
       combo: what COMBO adds.
+      cql: what CQL adds; soft actor-critic (sac) is CQL without conservatism.
+      bcq: what BCQ adds; double DQN (ddqn) is BCQ with threshold 0.
+      iql: what IQL adds.
     """
 
     state: str = ""
@@ -70,6 +73,9 @@ class RunConfig:
     reward: RewardConfig = dataclasses.field(default_factory=RewardConfig)
     omg_rl: omg_rl.Config = dataclasses.field(default_factory=omg_rl.Config)
     combo: combo.Config = dataclasses.field(default_factory=combo.Config)
+    cql: cql.Config = dataclasses.field(default_factory=cql.Config)
+    bcq: q_learning.Config = dataclasses.field(default_factory=q_learning.Config)
+    iql: iql.Config = dataclasses.field(default_factory=iql.Config)
 
     def __post_init__(self) -> None:
         """Rejects what cannot be meant, naming the flag; shares the parts."""
@@ -115,6 +121,13 @@ class Problem(NamedTuple):
 ALGORITHMS: dict[str, Callable[[RunConfig, Problem], Algorithm]] = {
     "omg_rl": lambda c, p: omg_rl.make(c.omg_rl, p.space, p.dynamics, p.behaviour),
     "combo": lambda c, p: combo.make(c.combo, p.space, p.dynamics),
+    "cql": lambda c, p: cql.make(c.cql, p.space),
+    "sac": lambda c, p: cql.make(dataclasses.replace(c.cql, conservatism=0.0), p.space),
+    "bcq": lambda c, p: q_learning.make(c.bcq, p.space, p.behaviour),
+    "ddqn": lambda c, p: q_learning.make(
+        dataclasses.replace(c.bcq, threshold=0.0), p.space, p.behaviour
+    ),
+    "iql": lambda c, p: iql.make(c.iql, p.space),
 }
 
 

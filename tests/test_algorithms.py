@@ -11,7 +11,7 @@ import pytest
 import tiny_dataset
 
 from omgrl_jax import optimize
-from omgrl_jax.algorithms import combo, omg_rl
+from omgrl_jax.algorithms import combo, cql, iql, omg_rl, q_learning
 from omgrl_jax.data import records
 from omgrl_jax.learners import actor, dyna, known_reward, reward
 from omgrl_jax.learners import soft_actor_critic as sac
@@ -60,11 +60,20 @@ def make_omg_rl(**settings):
     return omg_rl.make(config, space, made.dynamics, behaviour), data
 
 
+def make_model_free(make, config, cloned=False):
+    space, _, behaviour, data = task()
+    extra = [behaviour] if cloned else []
+    return make(config(agent=AGENT), space, *extra), data
+
+
 MAKERS = {
     "combo": functools.partial(make_combo, push_down="logsumexp", entropy_target=0.5),
     "omg_rl, paper": functools.partial(make_omg_rl, mode="paper"),
     "omg_rl, gcl": functools.partial(make_omg_rl, mode="gcl"),
     "omg_rl, step": functools.partial(make_omg_rl, mode="step", inputs="outcome"),
+    "cql": functools.partial(make_model_free, cql.make, cql.Config),
+    "bcq": functools.partial(make_model_free, q_learning.make, q_learning.Config, True),
+    "iql": functools.partial(make_model_free, iql.make, iql.Config),
 }
 UPDATES = 3
 

@@ -1,0 +1,121 @@
+"""Discrete BCQ (arXiv 1910.01708) and, as its special case, double DQN (1509.06461).
+
+    recorded transitions -> values of the actions that experts might have taken
+
+The policy takes the action of largest value among those with `mu(a | s) / max mu` above
+a threshold; mu is the cloned behaviour policy. At threshold 0 nothing is ruled out,
+which is double DQN on recorded data.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from omgrl_jax import optimize
+from omgrl_jax.data.records import Space
+from omgrl_jax.learners import critic as critic_lib
+from omgrl_jax.learners import dyna, recorded
+from omgrl_jax.learners import soft_actor_critic as sac
+from omgrl_jax.ops import policy as policy_ops
+from omgrl_jax.ops import value
+from omgrl_jax.types import Algorithm, Array, Key, Metrics, Params, Policy, Transition
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """BCQ's settings.
+
+    Attributes:
+      threshold: actions this much rarer than the likeliest one, or more, are never
+        taken; 0 allows all of them (double DQN).
+      agent: the critic and how it is trained; there is no actor.
+    """
+
+    threshold: float = 0.3
+    agent: sac.AgentConfig = dataclasses.field(default_factory=sac.AgentConfig)
+
+    def __post_init__(self) -> None:
+        """Rejects settings that cannot work, naming the field."""
+        if not 0.0 <= self.threshold < 1.0:
+            raise ValueError("threshold must be at least 0 and below 1")
+
+
+class State(NamedTuple):
+    """BCQ's state.
+
+    Attributes:
+      critic: the action values and their optimiser.
+      target: their slowly moving parameters.
+      behaviour: parameters of mu, a part of the policy; they stand still.
+    """
+
+    critic: optimize.Learner
+    target: Params
+    behaviour: Params
+
+
+def make(config: Config, space: Space, behaviour: Policy) -> Algorithm:
+    """Builds BCQ.
+
+    Args:
+      config: settings.
+      space: the task.
+      behaviour: the fitted behaviour policy; its parameters come with the data.
+
+    Returns:
+      The algorithm; `data` is `dyna.Data`.
+
+    Raises:
+      ValueError: if the schema defines no reward.
+    """
+    agent, count = config.agent, space.num_actions
+    critic = critic_lib.make(agent.critic_hidden, space.state_dim, count, copies=1)
+    optimizer = optimize.adam(agent.critic_learning_rate, agent.max_gradient_norm)
+    critic_step = optimize.gradient_step(
+        critic_lib.make_td_loss(critic, agent.discount), optimizer
+    )
+    plausible = jnp.vectorize(policy_ops.plausible, signature="(a),()->(a)")
+    best_action = jnp.vectorize(value.best_action, signature="(a),(a)->()")
+
+    def init(key: Key, data: dyna.Data) -> State:
+        params = critic.init(key)
+        # Copies: the state's memory is used again, that of the data is not.
+        target, mu = jax.tree.map(jnp.copy, (params, data.behaviour))
+        return State(optimize.start(optimizer, params), target, mu)
+
+    def allowed(state: State, observations: Array) -> Array:
+        log_mu = behaviour.log_probs(state.behaviour, observations)
+        return plausible(log_mu, config.threshold)
+
+    def step(
+        state: State, reward: sac.RewardFunction, batch: Transition
+    ) -> tuple[State, Metrics]:
+        allowed_t = allowed(state, batch.next_state)
+        v_t = jax.vmap(value.double_q_value)(
+            critic.values(state.target, batch.next_state)[0],
+            critic.values(state.critic.params, batch.next_state)[0],
+            allowed_t,
+        )
+        learner, metrics = critic_step(state.critic, batch, reward(batch), v_t)
+        metrics["actor/allowed"] = jnp.mean(jnp.sum(allowed_t, axis=-1))
+        target = optax.incremental_update(
+            learner.params, state.target, agent.target_rate
+        )
+        return State(learner, target, state.behaviour), metrics
+
+    def log_probs(state: State, observations: Array) -> Array:
+        q = critic.values(state.critic.params, observations)[0]
+        actions = best_action(q, allowed(state, observations))
+        always = jnp.vectorize(
+            policy_ops.deterministic, excluded=[1], signature="()->(a)"
+        )
+        return always(actions, count)
+
+    def act(state: State, key: Key, observation: Array) -> Array:
+        return jax.random.categorical(key, log_probs(state, observation))
+
+    update = recorded.make_update(agent, space, step)
+    return Algorithm(init, update, act, log_probs)
