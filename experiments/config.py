@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Self
 
 from absl import logging
 
-from omgrl_jax.algorithms import combo, cql, iql, omg_rl, q_learning
+from omgrl_jax.algorithms import combo, cql, iql, mopo, morel, omg_rl, q_learning
 from omgrl_jax.data.records import Space
 from omgrl_jax.learners.dyna import RolloutConfig
 from omgrl_jax.learners.reward import RewardConfig
@@ -53,6 +53,8 @@ class RunConfig:
       cql: what CQL adds; soft actor-critic (sac) is CQL without conservatism.
       bcq: what BCQ adds; double DQN (ddqn) is BCQ with threshold 0.
       iql: what IQL adds.
+      mopo: what MOPO adds.
+      morel: what MOReL adds.
     """
 
     state: str = ""
@@ -76,6 +78,8 @@ class RunConfig:
     cql: cql.Config = dataclasses.field(default_factory=cql.Config)
     bcq: q_learning.Config = dataclasses.field(default_factory=q_learning.Config)
     iql: iql.Config = dataclasses.field(default_factory=iql.Config)
+    mopo: mopo.Config = dataclasses.field(default_factory=mopo.Config)
+    morel: morel.Config = dataclasses.field(default_factory=morel.Config)
 
     def __post_init__(self) -> None:
         """Rejects what cannot be meant, naming the flag; shares the parts."""
@@ -128,6 +132,8 @@ ALGORITHMS: dict[str, Callable[[RunConfig, Problem], Algorithm]] = {
         dataclasses.replace(c.bcq, threshold=0.0), p.space, p.behaviour
     ),
     "iql": lambda c, p: iql.make(c.iql, p.space),
+    "mopo": lambda c, p: mopo.make(c.mopo, p.space, p.dynamics),
+    "morel": lambda c, p: morel.make(c.morel, p.space, p.dynamics),
 }
 
 

@@ -11,7 +11,7 @@ import pytest
 import tiny_dataset
 
 from omgrl_jax import optimize
-from omgrl_jax.algorithms import combo, cql, iql, omg_rl, q_learning
+from omgrl_jax.algorithms import combo, cql, iql, mopo, morel, omg_rl, q_learning
 from omgrl_jax.data import records
 from omgrl_jax.learners import actor, dyna, known_reward, reward
 from omgrl_jax.learners import soft_actor_critic as sac
@@ -66,6 +66,11 @@ def make_model_free(make, config, cloned=False):
     return make(config(agent=AGENT), space, *extra), data
 
 
+def make_pessimistic(make, config):
+    space, made, _, data = task()
+    return make(config(agent=AGENT, rollout=ROLLOUT), space, made.dynamics), data
+
+
 MAKERS = {
     "combo": functools.partial(make_combo, push_down="logsumexp", entropy_target=0.5),
     "omg_rl, paper": functools.partial(make_omg_rl, mode="paper"),
@@ -74,6 +79,10 @@ MAKERS = {
     "cql": functools.partial(make_model_free, cql.make, cql.Config),
     "bcq": functools.partial(make_model_free, q_learning.make, q_learning.Config, True),
     "iql": functools.partial(make_model_free, iql.make, iql.Config),
+    "mopo": functools.partial(make_pessimistic, mopo.make, mopo.Config),
+    "morel": functools.partial(
+        make_pessimistic, morel.make, functools.partial(morel.Config, 0.5)
+    ),
 }
 UPDATES = 3
 
