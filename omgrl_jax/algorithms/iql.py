@@ -97,7 +97,7 @@ def make(config: Config, space: Space) -> Algorithm:
         return State(
             actor=optimize.start(actor_optimizer, actor.init(actor_key)),
             critic=optimize.start(critic_optimizer, params),
-            target=jax.tree.map(jnp.copy, params),
+            target=params,
             value=optimize.start(critic_optimizer, value.init(value_key)),
         )
 

@@ -82,9 +82,7 @@ def make(config: Config, space: Space, behaviour: Policy) -> Algorithm:
 
     def init(key: Key, data: dyna.Data) -> State:
         params = critic.init(key)
-        # Copies: the state's memory is used again, that of the data is not.
-        target, mu = jax.tree.map(jnp.copy, (params, data.behaviour))
-        return State(optimize.start(optimizer, params), target, mu)
+        return State(optimize.start(optimizer, params), params, data.behaviour)
 
     def allowed(state: State, observations: Array) -> Array:
         log_mu = behaviour.log_probs(state.behaviour, observations)
