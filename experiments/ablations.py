@@ -28,7 +28,10 @@ from omgrl_jax.ops.irl import MODES
 from omgrl_jax.runtime import devices, metrics, script
 from omgrl_jax.runtime import flags as config_flags
 
-MEASURES = ("r_p", "in_range", "above", "within_state", "recorded_pairs", "ess")
+MEASURES = (
+    *("r_p", "in_range", "above", "log_prob"),
+    *("within_state", "recorded_pairs", "ess"),
+)
 AS_GIVEN = "as given"
 # group -> the settings that it compares: flags by name, written as a user would.
 GROUPS: dict[str, tuple[dict[str, Any], ...]] = {

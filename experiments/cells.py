@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 from absl import logging
 
-from experiments import collect, fitting, judging, training, truth
+from experiments import collect, fitting, held_out, judging, training, treating, truth
 from experiments import task as task_lib
 from experiments.config import RunConfig, claim, flat
 from omgrl_jax.runtime import storage
@@ -112,9 +112,11 @@ class Study:
         task, models = self.task(config), self.models(config)
         shared = (config, task, models, trained)
         policies = judging.model_policy_rows(*shared, baselines=baselines)
+        policies += held_out.policy_rows(*shared)
         alignment: list[dict[str, Any]] = []
         if truth.known(task):
-            policies += truth.policy_rows(*shared, baselines=baselines)
+            treated = treating.treat_all(*shared, baselines=baselines)
+            policies += treating.policy_rows(treated)
             if judging.learned_rewards(trained, 0):
                 cases = self._cases(config.before_training())
                 alignment = truth.alignment_rows(*shared, cases)
@@ -163,7 +165,8 @@ def seed_table(results: dict[str, dict[str, Any]], mode: str) -> pd.DataFrame:
     Returns:
       Columns `cell`, `policy`, `seed`; the measures of the true simulator where there
       is one, else of the model (`world` says which); `model_r_p` and `model_r_psi`, the
-      returns an hour in the model; `within_state` and `recorded_pairs` of r_psi, and
+      returns an hour in the model; `log_prob` and `agreement` with held-out doses;
+      `within_state` and `recorded_pairs` of r_psi, and
       `ess`, the mean effective sample size, where a reward was learned.
     """
     rows = []
@@ -176,6 +179,10 @@ def seed_table(results: dict[str, dict[str, Any]], mode: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def _same_run(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    return (one["policy"], one["seed"]) == (other["policy"], other["seed"])
+
+
 def _beside(sections: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
     """What other sections say of the same policy and seed."""
     found: dict[str, Any] = {}
@@ -183,6 +190,8 @@ def _beside(sections: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
         same = all(other[k] == row[k] for k in ("policy", "mode", "seed"))
         if same and other["world"] == "model":
             found |= {f"model_{k}": other[k] for k in ("r_p", "r_psi") if k in other}
+        if other["world"] == "records" and _same_run(other, row):
+            found |= {k: other[k] for k in ("log_prob", "agreement") if k in other}
     learned = [r for r in sections["learning"] if r["algorithm"] == row["policy"]]
     sizes = [
         r["value"]

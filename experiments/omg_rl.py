@@ -75,7 +75,15 @@ def run(
       WorktreeError: if `out` lies in a git work tree and may not.
     """
     # JAX starts with these imports, after the host devices were configured.
-    from experiments import collect, fitting, judging, training, truth
+    from experiments import (
+        collect,
+        fitting,
+        held_out,
+        judging,
+        training,
+        treating,
+        truth,
+    )
     from experiments import task as task_lib
     from experiments.report import page
 
@@ -105,12 +113,17 @@ def run(
     trained = training.train_all(config, task, models, out)
     clock.lap("training")
     sections["policies"] = judging.model_policy_rows(config, task, models, trained)
+    sections["policies"] += held_out.policy_rows(config, task, models, trained)
+    sections["support"] = held_out.support_rows(config, task, models, trained)
+    sections["drift"] = held_out.drift_rows(config, task, models, trained)
     if virtual:
-        sections["policies"] += truth.policy_rows(config, task, models, trained)
+        treated = treating.treat_all(config, task, models, trained)
+        sections["policies"] += treating.policy_rows(treated)
+        sections["subgroups"] = treating.subgroup_rows(treated)
         sections["reward_alignment"] = truth.alignment_rows(
             config, task, models, trained, cases
         )
-        sections["examples"] = truth.examples(config, task, trained)
+        sections["examples"] = treating.examples(config, task, trained)
     sections |= collect.figures(config, task, models, trained)
     clock.lap("evaluation")
 

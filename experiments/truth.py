@@ -1,6 +1,5 @@
 """Judges models and policies where the truth is known: in the virtual patients."""
 
-import functools
 from typing import Any
 
 import jax
@@ -163,81 +162,6 @@ def _true_courses(
     )
 
 
-def policy_rows(
-    config: RunConfig,
-    task: Task,
-    models: Models,
-    trained: dict[str, Trained],
-    baselines: bool = True,
-) -> list[dict[str, Any]]:
-    """Policies on new virtual patients, the same ones for all, by seed.
-
-    Args:
-      config: the run's configuration.
-      task: the task.
-      models: fitted models.
-      trained: trained algorithms.
-      baselines: judge the simple policies, clinicians and the oracle as well.
-
-    Returns:
-      A row for each seed, policy and mode.
-    """
-    distribution, practice = population(task)
-    low, high = target(task)
-    edges = jnp.asarray(task.schema.actions.edges)
-    doctors = stays.clinician_policy(practice)
-    rows = []
-    run = functools.partial(
-        _treat, distribution, config.patients, config.hours, low, high
-    )
-
-    @functools.cache
-    def compiled(log_probs: Any, greedy: bool) -> Any:
-        """One compilation for each kind of policy, not for each policy and seed."""
-
-        def treat(params: Any, key: Key) -> dict[str, jax.Array]:
-            policy = simulation.learned_policy(
-                task.space, task.scales, log_probs, params, greedy
-            )
-            return run(policy, key)
-
-        return jax.jit(treat)
-
-    references = {
-        "clinicians": doctors,
-        "clinicians_binned": simulation.binned(doctors, edges, task.scales.amounts),
-        "oracle": simulation.oracle(distribution, task.scales.amounts, low, high),
-    }
-    known = {k: jax.jit(functools.partial(run, p)) for k, p in references.items()}
-    for index, seed in enumerate(config.seed_list):
-        key = evaluation_key(seed, 3)
-        named = judging.learned_policies(trained, index)
-        if baselines:
-            named |= judging.baseline_policies(task, models, index)
-        for name, (policy, params) in named.items():
-            for mode in judging.ways(name):
-                found = compiled(policy.log_probs, mode == "greedy")(params, key)
-                rows.append(_row(name, mode, seed, found))
-        for name, treat in known.items() if baselines else ():
-            rows.append(_row(name, "-", seed, treat(key)))
-    return rows
-
-
-def _treat(
-    distribution: heparin.PatientDistribution,
-    patients: int,
-    hours: int,
-    low: float,
-    high: float,
-    policy: stays.Policy,
-    key: Key,
-) -> dict[str, jax.Array]:
-    found, _ = simulation.outcomes(
-        distribution, policy, key, patients, hours, low, high
-    )
-    return found
-
-
 def alignment_rows(
     config: RunConfig,
     task: Task,
@@ -273,40 +197,3 @@ def alignment_rows(
             found = alignment.correlate(table, truth, chosen)
             rows.append({"seed": seed, "reward": name, **found._asdict()})
     return rows
-
-
-def examples(
-    config: RunConfig, task: Task, trained: dict[str, Trained], count: int = 4
-) -> list[dict[str, Any]]:
-    """A few virtual patients under the first algorithm and under clinicians."""
-    distribution, practice = population(task)
-    name = config.algorithms[0]
-    state = jax.tree.map(lambda x: x[0], trained[name].states)
-    agent = simulation.learned_policy(
-        task.space, task.scales, trained[name].algorithm.log_probs, state
-    )
-    key = evaluation_key(config.first_seed, 4)
-    doctors = stays.clinician_policy(practice)
-    courses = {}
-    for who, policy in (("agent", agent), ("clinicians", doctors)):
-        run = functools.partial(
-            stays.simulate_policy, distribution, policy, key, count, config.hours
-        )
-        courses[who] = jax.jit(run)()
-    hours = [float(h) for h in range(1, config.hours + 1)]
-
-    def course(treated: stays.Stays, i: int) -> dict[str, list[float]]:
-        return {
-            "aptt": np.asarray(treated.truth.aptt[i]).astype(float).tolist(),
-            "dose": np.asarray(treated.orders.total[i]).astype(float).tolist(),
-        }
-
-    return [
-        {"hours": hours, **{who: course(t, i) for who, t in courses.items()}}
-        for i in range(count)
-    ]
-
-
-def _row(name: str, mode: str, seed: int, found: Any) -> dict[str, Any]:
-    numbers = {key: float(value) for key, value in found.items()}
-    return {"policy": name, "mode": mode, "world": "simulator", "seed": seed, **numbers}

@@ -126,7 +126,8 @@ def compiled(greedy):
     def run(logits, key):
         space, scales = task("paper")
         policy = simulation.learned_policy(space, scales, preferring, logits, greedy)
-        return simulation.outcomes(PEOPLE, policy, key, 40, 24, 60.0, 100.0)
+        each, treated = simulation.outcomes(PEOPLE, policy, key, 40, 24, 60.0, 100.0)
+        return jax.tree.map(jnp.mean, each), treated
 
     return jax.jit(run)
 
@@ -212,10 +213,10 @@ def test_the_oracle_beats_every_constant_dose():
     oracle = simulation.oracle(PEOPLE, scales.amounts, 60.0, 100.0)
     run = functools.partial(simulation.outcomes, PEOPLE, oracle)
     key = jax.random.key(7)
-    best = jax.jit(lambda k: run(k, 40, 24, 60.0, 100.0)[0])(key)
+    best = jax.jit(lambda k: jnp.mean(run(k, 40, 24, 60.0, 100.0)[0]["r_p"]))(key)
     for action in range(6):
         found, _ = under(np.where(np.arange(6) == action, 0.0, -30.0), 7)
-        assert float(found["r_p"]) < float(best["r_p"]) - 0.1
+        assert float(found["r_p"]) < float(best) - 0.1
 
 
 STEADY = clinicians.Practice(

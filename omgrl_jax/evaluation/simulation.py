@@ -147,16 +147,16 @@ def outcomes(
       config: the population.
       policy: how to dose.
       key: consumed; the same key gives every policy the same patients.
-      patients: number of patients.
+      patients: number of patients N.
       hours: length of each stay.
       low: lower end of the therapeutic range.
       high: upper end.
 
     Returns:
-      Means over patients of `ops.clinical.treatment_outcomes`, and the stays.
+      `ops.clinical.treatment_outcomes` of every patient, [N] each, and the stays.
     """
     treated = stays.simulate_policy(config, policy, key, patients, hours)
     each = jax.vmap(functools.partial(clinical.treatment_outcomes, low=low, high=high))(
         treated.truth.aptt
     )
-    return jax.tree.map(jnp.mean, each), treated
+    return each, treated
