@@ -11,7 +11,17 @@ from typing import Any, NamedTuple, Self
 
 from absl import logging
 
-from omgrl_jax.algorithms import combo, cql, iql, mopo, morel, omg_rl, q_learning
+from omgrl_jax.algorithms import (
+    airl,
+    combo,
+    cql,
+    iq_learn,
+    iql,
+    mopo,
+    morel,
+    omg_rl,
+    q_learning,
+)
 from omgrl_jax.data.records import Space
 from omgrl_jax.learners.dyna import RolloutConfig
 from omgrl_jax.learners.reward import RewardConfig
@@ -55,6 +65,8 @@ class RunConfig:
       iql: what IQL adds.
       mopo: what MOPO adds.
       morel: what MOReL adds.
+      airl: what AIRL adds.
+      iq_learn: what IQ-Learn adds.
     """
 
     state: str = ""
@@ -80,6 +92,8 @@ class RunConfig:
     iql: iql.Config = dataclasses.field(default_factory=iql.Config)
     mopo: mopo.Config = dataclasses.field(default_factory=mopo.Config)
     morel: morel.Config = dataclasses.field(default_factory=morel.Config)
+    airl: airl.Config = dataclasses.field(default_factory=airl.Config)
+    iq_learn: iq_learn.Config = dataclasses.field(default_factory=iq_learn.Config)
 
     def __post_init__(self) -> None:
         """Rejects what cannot be meant, naming the flag; shares the parts."""
@@ -134,6 +148,8 @@ ALGORITHMS: dict[str, Callable[[RunConfig, Problem], Algorithm]] = {
     "iql": lambda c, p: iql.make(c.iql, p.space),
     "mopo": lambda c, p: mopo.make(c.mopo, p.space, p.dynamics),
     "morel": lambda c, p: morel.make(c.morel, p.space, p.dynamics),
+    "airl": lambda c, p: airl.make(c.airl, p.space, p.dynamics),
+    "iq_learn": lambda c, p: iq_learn.make(c.iq_learn, p.space),
 }
 
 

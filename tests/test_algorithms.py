@@ -11,7 +11,17 @@ import pytest
 import tiny_dataset
 
 from omgrl_jax import optimize
-from omgrl_jax.algorithms import combo, cql, iql, mopo, morel, omg_rl, q_learning
+from omgrl_jax.algorithms import (
+    airl,
+    combo,
+    cql,
+    iq_learn,
+    iql,
+    mopo,
+    morel,
+    omg_rl,
+    q_learning,
+)
 from omgrl_jax.data import records
 from omgrl_jax.learners import actor, dyna, known_reward, reward
 from omgrl_jax.learners import soft_actor_critic as sac
@@ -71,6 +81,14 @@ def make_pessimistic(make, config):
     return make(config(agent=AGENT, rollout=ROLLOUT), space, made.dynamics), data
 
 
+def make_airl():
+    space, made, _, data = task()
+    settings = dataclasses.replace(REWARD, inputs="outcome", average=0.5)
+    config = airl.Config(potential_hidden=(8,), agent=AGENT, rollout=ROLLOUT)
+    config = dataclasses.replace(config, reward=settings)
+    return airl.make(config, space, made.dynamics), data
+
+
 MAKERS = {
     "combo": functools.partial(make_combo, push_down="logsumexp", entropy_target=0.5),
     "omg_rl, paper": functools.partial(make_omg_rl, mode="paper"),
@@ -82,6 +100,10 @@ MAKERS = {
     "mopo": functools.partial(make_pessimistic, mopo.make, mopo.Config),
     "morel": functools.partial(
         make_pessimistic, morel.make, functools.partial(morel.Config, 0.5)
+    ),
+    "airl": make_airl,
+    "iq_learn": functools.partial(
+        make_model_free, iq_learn.make, functools.partial(iq_learn.Config, target=True)
     ),
 }
 UPDATES = 3
