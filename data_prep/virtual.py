@@ -41,6 +41,11 @@ class Config:
       test: share of patients for testing.
       state: default state.
       shifted: draw older, heavier patients with renal impairment instead.
+      adherence: probability that clinicians follow their nomogram when they act; the
+        less, the noisier their doses.
+      gain_cv: spread between clinicians of how far they change a rate.
+      insight: power of the patient's hidden clearance by which clinicians multiply
+        their orders: above 0, a confounder that no record holds.
     """
 
     stays: int = 1500
@@ -54,6 +59,9 @@ class Config:
     test: float = 0.2
     state: str = dataclasses.field(default="history", metadata={"choices": STATES})
     shifted: bool = False
+    adherence: float = clinicians.Practice.adherence
+    gain_cv: float = clinicians.Practice.gain_cv
+    insight: float = clinicians.Practice.insight
 
     def __post_init__(self):
         """Raises ValueError naming the flag that cannot be fulfilled."""
@@ -63,6 +71,8 @@ class Config:
             raise ValueError("--min_hours: needs 1 <= min_hours <= max_hours.")
         if min(self.validation, self.test) < 0 or self.validation + self.test >= 1:
             raise ValueError("--validation, --test: shares must leave training stays.")
+        if not 0 <= self.adherence <= 1:
+            raise ValueError(f"--adherence={self.adherence}: a share from 0 to 1.")
         if self.state not in STATES:
             raise ValueError(f"--state={self.state}: use one of {', '.join(STATES)}.")
 
@@ -202,7 +212,9 @@ def write(config: Config, out: str | pathlib.Path) -> dataset.Schema:
     distribution = heparin.PatientDistribution()
     if config.shifted:
         distribution = heparin.shifted(distribution)
-    practice = clinicians.Practice()
+    practice = clinicians.Practice(
+        adherence=config.adherence, gain_cv=config.gain_cv, insight=config.insight
+    )
     all_stays = simulate(config, distribution, practice)
     trajectories, bins, fresh = to_trajectories(config, all_stays)
     schema = to_schema(config, bins, distribution, practice)

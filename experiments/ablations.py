@@ -22,6 +22,7 @@ from typing import Any
 import pandas as pd
 from absl import flags
 
+from experiments import printing
 from experiments.config import RunConfig
 from omgrl_jax.learners.reward import INPUTS
 from omgrl_jax.ops.irl import MODES
@@ -126,26 +127,6 @@ def run(
     return table
 
 
-def shown(table: pd.DataFrame) -> str:
-    """Mean of each setting, with its standard deviation where there are more seeds."""
-
-    def cell(values: Any) -> str:
-        values = values.dropna()
-        if values.empty:
-            return "-"
-        spread = f" ± {values.std(ddof=1):.3f}" if values.size > 1 else ""
-        return f"{values.mean():+.3f}{spread}"
-
-    names = [name for name in MEASURES if name in table]
-    lines = [f"{'setting':<42}" + "".join(f"{m:>17}" for m in names)]
-    for (setting, policy), part in table.groupby(["setting", "policy"], sort=False):
-        if policy.startswith("constant_"):
-            continue
-        row = setting if policy == "omg_rl" else f"  {policy}"
-        lines.append(f"{row:<42}" + "".join(f"{cell(part[m]):>17}" for m in names))
-    return "\n".join(lines)
-
-
 def define_flags() -> None:
     """The dataset, the output directory, the groups and every field of the setting."""
     flags.DEFINE_string("dataset", None, "Directory of the dataset (see WORKSPACE.md).")
@@ -168,7 +149,7 @@ def main() -> None:
     out = pathlib.Path(flags.FLAGS.out)
     given = flags.FLAGS
     table = run(config, given.dataset, out, given.groups, given.allow_git_worktree)
-    print(shown(table))
+    print(printing.seed_means(table, "setting", MEASURES))
 
 
 if __name__ == "__main__":

@@ -166,8 +166,8 @@ def seed_table(results: dict[str, dict[str, Any]], mode: str) -> pd.DataFrame:
       Columns `cell`, `policy`, `seed`; the measures of the true simulator where there
       is one, else of the model (`world` says which); `model_r_p` and `model_r_psi`, the
       returns an hour in the model; `log_prob` and `agreement` with held-out doses;
-      `within_state` and `recorded_pairs` of r_psi, and
-      `ess`, the mean effective sample size, where a reward was learned.
+      the rank correlations of r_psi (`within_state`, ...) and `ess`, the mean effective
+      sample size, where a reward was learned.
     """
     rows = []
     for name, sections in results.items():
@@ -204,5 +204,5 @@ def _beside(sections: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
     if any(r["metric"] == "return/r_psi" for r in learned):
         for r in sections["reward_alignment"]:
             if r["seed"] == row["seed"] and r["reward"] == "r_psi":
-                found |= {k: r[k] for k in ("within_state", "recorded_pairs")}
+                found |= {k: v for k, v in r.items() if k not in ("seed", "reward")}
     return found

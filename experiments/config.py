@@ -51,6 +51,8 @@ class RunConfig:
       interval: epochs between checkpoints.
       patients: new virtual patients per policy and seed in the true simulator.
       hours: hours for which each of them is treated.
+      shifted_patients: judge on an older, heavier population with renal impairment
+        instead of the one that made the dataset.
       model_hours: hours of the rollouts on which policies are scored in the model.
       behaviour_hidden: widths of the behaviour policy's layers.
       world: the world model.
@@ -78,6 +80,7 @@ class RunConfig:
     interval: int = 50
     patients: int = 400
     hours: int = 48
+    shifted_patients: bool = False
     model_hours: int = 24
     behaviour_hidden: tuple[int, ...] = (128, 128)
     world: WorldConfig = dataclasses.field(default_factory=WorldConfig)
@@ -110,7 +113,8 @@ class RunConfig:
 
     def before_training(self) -> Self:
         """This setting with defaults for all that neither task nor models depend on."""
-        names = ("state", "train_stays", "seeds", "first_seed", *MODEL_FIELDS)
+        names = ("state", "train_stays", "seeds", "first_seed", "shifted_patients")
+        names += MODEL_FIELDS
         horizon = RolloutConfig(horizon=self.rollout.horizon)
         given = {n: getattr(self, n) for n in names}
         return type(self)(**given, rollout=horizon)

@@ -21,6 +21,7 @@ from typing import Any
 
 from absl import flags
 
+from experiments import printing
 from experiments.config import RunConfig, preset
 from omgrl_jax.runtime import devices, metrics, script, storage
 from omgrl_jax.runtime import flags as config_flags
@@ -29,6 +30,7 @@ MAIN = ("omg_rl", "combo")
 MODEL_BASED = ("mopo", "morel")
 MODEL_FREE = ("cql", "bcq", "iql", "sac", "ddqn")
 EXPERT_STAYS = (100, 300, 500, 1000, 1500)
+MEASURES = ("r_p", "in_range", "above", "success", "model_r_p")
 SOURCE = "Lim and Lee 2024, arXiv 2409.13299"
 _ALLOW = "allow_git_worktree"
 
@@ -123,7 +125,7 @@ def run(
         "published": published(),
     }
     storage.atomic_write(out / "results.json", json.dumps(merged, allow_nan=False))
-    print(shown(table))
+    print(printing.seed_means(table, "cell", MEASURES))
     return page.write(out)
 
 
@@ -170,19 +172,6 @@ def last_return(sections: dict[str, Any], seed: int, points: int = 5) -> float |
     ]
     values = [value for _, value in sorted(curve)[-points:] if value is not None]
     return sum(values) / len(values) if values else None
-
-
-def shown(table: Any) -> str:
-    """A line for each method and cell: means with their spread over seeds."""
-    names = ("r_p", "in_range", "above", "success", "model_r_p")
-    kept = [name for name in names if name in table]
-    lines = [f"{'cell':<14}{'policy':<22}" + "".join(f"{m:>18}" for m in kept)]
-    for (cell, policy), part in table.groupby(["cell", "policy"], sort=False):
-        if policy.startswith("constant_"):
-            continue
-        values = [f"{part[m].mean():+.3f} ± {part[m].std(ddof=1):.3f}" for m in kept]
-        lines.append(f"{cell:<14}{policy:<22}" + "".join(f"{v:>18}" for v in values))
-    return "\n".join(lines)
 
 
 def define_flags() -> None:

@@ -64,7 +64,7 @@ def treat_all(
     Returns:
       One element for each seed, policy and mode.
     """
-    distribution, practice = population(task)
+    distribution, practice = population(config, task)
     low, high = target(task)
     edges = jnp.asarray(task.schema.actions.edges)
     doctors = stays.clinician_policy(practice)
@@ -174,7 +174,7 @@ def examples(
     config: RunConfig, task: Task, trained: dict[str, Trained], count: int = 4
 ) -> list[dict[str, Any]]:
     """A few virtual patients under the first algorithm and under clinicians."""
-    distribution, practice = population(task)
+    distribution, practice = population(config, task)
     name = config.algorithms[0]
     state = jax.tree.map(lambda x: x[0], trained[name].states)
     agent = simulation.learned_policy(

@@ -30,13 +30,15 @@ def target(task: Task) -> tuple[float, float]:
     return task.schema.channels[0].target or (60.0, 100.0)
 
 
-def population(task: Task) -> tuple[heparin.PatientDistribution, clinicians.Practice]:
-    """The simulator that made the dataset, from its schema."""
+def population(
+    config: RunConfig, task: Task
+) -> tuple[heparin.PatientDistribution, clinicians.Practice]:
+    """The simulator that made the dataset, from its schema, shifted where wanted."""
     made_by = task.schema.simulator or {}
-    return (
-        population_lib.from_dict(made_by["population"]),
-        clinicians.from_dict(made_by["practice"]),
-    )
+    distribution = population_lib.from_dict(made_by["population"])
+    if config.shifted_patients:
+        distribution = population_lib.shifted(distribution)
+    return distribution, clinicians.from_dict(made_by["practice"])
 
 
 def evaluation_key(seed: int, purpose: int) -> Key:
@@ -46,7 +48,7 @@ def evaluation_key(seed: int, purpose: int) -> Key:
 
 def intervention_cases(config: RunConfig, task: Task) -> list[intervention.Cases]:
     """Moments of new patients at which doses are compared, for each seed."""
-    distribution, practice = population(task)
+    distribution, practice = population(config, task)
     return [
         intervention.cases(
             distribution,
@@ -74,7 +76,7 @@ def intervention_section(
     Returns:
       The report's section.
     """
-    distribution, _ = population(task)
+    distribution, _ = population(config, task)
     rows, tests = [], []
     for seed, fitted, at in zip(config.seed_list, models.fitted, cases, strict=True):
         test = intervention.run(
@@ -99,7 +101,7 @@ def intervention_section(
 
 def dynamics_rows(config: RunConfig, task: Task, models: Models) -> list[dict]:
     """Open-loop error of the aPTT against the truth on new stays, by seed."""
-    distribution, practice = population(task)
+    distribution, practice = population(config, task)
     horizon = config.rollout.horizon
     edges = jnp.asarray(task.schema.actions.edges)
     rows = []
@@ -172,7 +174,7 @@ def alignment_rows(
     """r_psi, and the behaviour model's log-probability, against the true reward."""
     if not judging.learned_rewards(trained, 0):
         return []
-    distribution, _ = population(task)
+    distribution, _ = population(config, task)
     low, high = target(task)
     edges = jnp.asarray(task.schema.actions.edges)
     rows = []

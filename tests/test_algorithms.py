@@ -63,10 +63,12 @@ def make_combo(push_down="policy", **agent):
     return combo.make(config, space, made.dynamics), data
 
 
-def make_omg_rl(**settings):
+def make_omg_rl(algorithm=None, **settings):
     space, made, behaviour, data = task()
     reward = dataclasses.replace(REWARD, **settings)
-    config = omg_rl.Config(agent=AGENT, rollout=ROLLOUT, reward=reward)
+    config = omg_rl.Config(
+        agent=AGENT, rollout=ROLLOUT, reward=reward, **(algorithm or {})
+    )
     return omg_rl.make(config, space, made.dynamics, behaviour), data
 
 
@@ -286,6 +288,24 @@ def test_averaged_reward_moves_by_its_share_of_the_newest_parameters():
     assert any(jax.tree.leaves(jax.device_get(moved)))
     # At most `pool_rollouts` of the four rollouts of an epoch estimate Z.
     assert after.pool.trajectories.action.shape == (2, 3, 3)
+
+
+def test_a_reward_that_stands_still_leaves_only_the_policy_learning():
+    algorithm, data = make_omg_rl(algorithm={"reward_epochs": 1}, average=0.5)
+    update = jax.jit(algorithm.update)
+    start = jax.jit(algorithm.init)(jax.random.key(1), data)
+    first, _ = update(start, jax.random.key(2), data)
+    second, _ = update(first, jax.random.key(3), data)
+    chex.assert_trees_all_equal(first.reward, second.reward)
+    chex.assert_trees_all_equal(first.average, second.average)
+    moved = jax.tree.map(
+        lambda a, b: jnp.any(a != b), start.reward.params, first.reward.params
+    )
+    assert any(jax.tree.leaves(jax.device_get(moved)))
+    assert not np.array_equal(
+        jax.tree.leaves(first.agent.actor.params)[0],
+        jax.tree.leaves(second.agent.actor.params)[0],
+    )
 
 
 def test_rollouts_of_omg_rl_start_where_windows_start():

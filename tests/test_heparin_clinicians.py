@@ -149,3 +149,25 @@ def test_clinicians_are_as_good_as_clinicians():
 def test_knowing_the_patient_is_best_and_one_dose_for_all_is_worst():
     assert r_p("oracle") > r_p("clinicians") + 0.3
     assert r_p("clinicians") > r_p(1650.0) + 0.3
+
+
+def test_insight_multiplies_orders_by_what_no_record_holds():
+    """The same patients and draws: doses differ by clearance to the power alone."""
+
+    def first_orders(insight):
+        practice = dataclasses.replace(clinicians.Practice(), insight=insight)
+        policy = stays.clinician_policy(practice)
+
+        def one(key):
+            reset_key, start_key, act_key = jax.random.split(key, 3)
+            patient, seen = heparin.reset(CONFIG, reset_key)
+            state = policy.reset(start_key, seen)
+            _, order = policy.act(state, act_key, seen, patient)
+            return order.total, patient.patient.log_clearance
+
+        return jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(3), 50))
+
+    plain, clearance = first_orders(0.0)
+    knowing, _ = first_orders(0.5)
+    assert np.std(clearance) > 0.3
+    np.testing.assert_allclose(knowing, plain * np.exp(0.5 * clearance), rtol=1e-5)

@@ -5,14 +5,16 @@ import json
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from test_omg_rl_script import Script
 
 from data_prep import virtual
-from experiments import ablations, cells, config, paper
+from experiments import ablations, cells, config, ground_truth, paper, printing
 from experiments.report import results
 from experiments.task import fewer_stays
 from omgrl_jax.data import dataset
+from omgrl_jax.runtime import flags as config_flags
 
 
 def rows_of(path):
@@ -113,8 +115,6 @@ def test_settings_are_the_flags_of_their_groups():
         ablations.settings(["size"])
     # Every flag of every group exists and takes its value.
     base = config.RunConfig()
-    from omgrl_jax.runtime import flags as config_flags
-
     for arguments in ablations.settings([*ablations.GROUPS]).values():
         config_flags.changed(base, arguments)
 
@@ -188,3 +188,42 @@ def test_two_cells_of_one_name_are_refused():
     twice = [cells.Cell("a", config.RunConfig())] * 2
     with pytest.raises(ValueError, match="two cells are called a"):
         cells.run_all(None, twice)
+
+
+def test_regret_is_what_combo_earns_more_on_the_same_seed():
+    table = pd.DataFrame(
+        {
+            "policy": ["omg_rl", "omg_rl", "combo", "combo", "clinicians"],
+            "seed": [0, 1, 1, 0, 0],
+            "r_p": [0.1, 0.2, 0.5, 0.3, 0.9],
+        }
+    )
+    found = ground_truth.with_regret(table)
+    np.testing.assert_allclose(found.regret[:2], [0.2, 0.3])
+    assert found.regret[2:].isna().all()
+
+
+def test_printed_means_show_their_spread_and_no_constant_dose():
+    table = pd.DataFrame(
+        {
+            "cell": ["a", "a", "b", "b"],
+            "policy": ["omg_rl", "omg_rl", "omg_rl", "constant_0"],
+            "r_p": [0.1, 0.3, -0.5, 0.0],
+            "ess": [0.5, None, None, None],
+        }
+    )
+    lines = printing.seed_means(table, "cell", ("r_p", "ess", "absent")).splitlines()
+    assert [line.split() for line in lines] == [
+        ["cell", "policy", "r_p", "ess"],
+        ["a", "omg_rl", "+0.200", "±", "0.141", "+0.500"],
+        ["b", "omg_rl", "-0.500", "-"],
+    ]
+
+
+def test_conditions_are_flags_of_cohorts_and_settings():
+    base = config.RunConfig()
+    for condition in ground_truth.CONDITIONS.values():
+        virtual.Config(stays=715, **condition.cohort)
+        config_flags.changed(base, condition.setting)
+    with pytest.raises(ValueError, match="--conditions=rain: choose among usual"):
+        ground_truth.run(base, None, 0, ["rain"])

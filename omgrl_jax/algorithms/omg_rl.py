@@ -39,6 +39,8 @@ class Config:
     Attributes:
       conservatism: weight alpha of the conservative term (Eq. 5); 0 switches it off.
       push_down: form of that term: "policy" (Eq. 5) or "logsumexp" (CQL).
+      reward_epochs: epochs after which r_psi stands still and only the policy goes on
+        learning, for a reward that it can catch up with; 0 for never.
       agent: actor and critic.
       rollout: use of the world model.
       reward: the guided reward.
@@ -48,6 +50,7 @@ class Config:
     push_down: str = dataclasses.field(
         default="policy", metadata={"choices": tuple(value.PUSH_DOWN)}
     )
+    reward_epochs: int = dataclasses.field(default=0, metadata={"min": 0})
     agent: sac.AgentConfig = dataclasses.field(default_factory=sac.AgentConfig)
     rollout: dyna.RolloutConfig = dataclasses.field(default_factory=dyna.RolloutConfig)
     reward: reward_lib.RewardConfig = dataclasses.field(
@@ -140,6 +143,13 @@ def make(
             state.average,
             learner.params,
         )
+        if config.reward_epochs > 0:
+            done = state.epoch >= config.reward_epochs
+            learner, average = jax.tree.map(
+                lambda old, new: jnp.where(done, old, new),
+                (state.reward, state.average),
+                (learner, average),
+            )
         learned = reward.for_agent(average, rollouts, windows)
         agent_state, metrics = dyna.improve(
             config.agent, agent, state.agent, buffer, learned, improve_key, data.train

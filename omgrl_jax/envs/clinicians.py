@@ -41,6 +41,9 @@ class Practice:
       adherence: probability that the nomogram is followed when acting.
       rounding: rates and boluses are multiples of this, U/h and U.
       largest_rate: U/kg/h.
+      insight: power of the patient's relative clearance by which orders are multiplied.
+        Above zero, clinicians know at the bedside what no record holds and dose by it:
+        a hidden confounder.
     """
 
     edges: tuple[float, ...] = (45.0, 60.0, 100.0, 120.0)
@@ -59,6 +62,7 @@ class Practice:
     adherence: float = 0.90
     rounding: float = 50.0
     largest_rate: float = 45.0
+    insight: float = 0.0
 
     def __post_init__(self):
         """Raises ValueError when the tables do not fit together."""

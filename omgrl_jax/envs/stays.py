@@ -50,8 +50,11 @@ def clinician_policy(practice: Practice) -> Policy:
     """Clinicians who dose by `practice`."""
 
     def act(state, key, observation, patient):
-        del patient
-        return clinicians.clinician_dose(practice, state, key, observation)
+        state, order = clinicians.clinician_dose(practice, state, key, observation)
+        if practice.insight == 0.0:
+            return state, order
+        known = jnp.exp(practice.insight * patient.patient.log_clearance)
+        return state, Order(order.infusion * known, order.bolus * known)
 
     return Policy(
         reset=functools.partial(clinicians.clinician_reset, practice), act=act
