@@ -58,9 +58,9 @@ def record(config: Config) -> list[cartpole.Episode]:
     count = config.demonstrations + 2 * config.held_out
 
     def act(observations: np.ndarray) -> np.ndarray:
-        slips = rng.random(count) < config.epsilon
-        drawn = rng.integers(0, len(cartpole.ACTIONS), count)
-        return np.where(slips, drawn, cartpole.expert(observations))
+        expert = cartpole.expert(observations)[:, 1]
+        right = (1 - config.epsilon) * expert + config.epsilon / 2
+        return rng.random(count) < right
 
     return cartpole.play(act, rng.integers(0, 2**31, count).tolist())
 

@@ -35,10 +35,35 @@ def real_step(environment, observation, action):
     return environment.step(int(action))
 
 
+def drawn(seed):
+    """The expert's policy as a way of acting."""
+    rng = np.random.default_rng(seed)
+    return lambda seen: rng.random(len(seen)) < cartpole.expert(seen)[:, 1]
+
+
 def test_the_expert_reaches_the_end_every_time():
-    episodes = cartpole.play(cartpole.expert, range(100))
-    assert [episode.rewards.sum() for episode in episodes] == [500.0] * 100
+    episodes = cartpole.play(drawn(0), range(100))
+    episodes += cartpole.play(lambda seen: cartpole.expert(seen).argmax(1), range(10))
+    assert [episode.rewards.sum() for episode in episodes] == [500.0] * 110
     assert not any(episode.fell for episode in episodes)
+
+
+def test_the_expert_is_unsure_where_the_force_is_small():
+    """Odds of e where the controller asks for 1 N to the right, of 1 for none."""
+    gains = cartpole.gains()
+    wanted = np.array([0.0, 1.0, -2.0, 500.0])
+    seen = -wanted[:, None] * gains / (gains @ gains)
+    left, right = cartpole.expert(seen).T
+    np.testing.assert_allclose(right / (left + right), 1 / (1 + np.exp(-wanted)))
+    np.testing.assert_allclose(left + right, 1.0)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_thinned_episodes_show_as_many_states_as_whole_ones(seed):
+    """A controller in a short cycle would show one state again and again."""
+    episode = cartpole.play(drawn(seed), [seed])[0]
+    thinned = episode.observations[seed::20].std(axis=0)
+    assert (thinned > 0.6 * episode.observations.std(axis=0)).all()
 
 
 def test_the_linear_system_is_gymnasiums_near_the_upright():
@@ -77,7 +102,7 @@ def test_episodes_are_gymnasiums_own(slips):
 
 def test_whole_logs_say_who_fell_and_who_ran_out_of_time(slips):
     config, episodes = slips
-    upright = cartpole.play(cartpole.expert, [3])
+    upright = cartpole.play(drawn(1), [3])
     arrays = cartpole_logs.to_trajectories(config, [*episodes[:-1], *upright])
     dataset.validate(cartpole_logs.to_schema(config), arrays)
     np.testing.assert_array_equal(arrays.terminals, [True] * 6 + [False])
