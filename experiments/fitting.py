@@ -16,6 +16,7 @@ from experiments.task import Task
 from omgrl_jax.data.records import Space
 from omgrl_jax.learners import actor as actor_lib
 from omgrl_jax.learners import behaviour as behaviour_lib
+from omgrl_jax.models import absent
 from omgrl_jax.models import world as world_lib
 from omgrl_jax.runtime import parameters, storage
 from omgrl_jax.types import Params, Policy
@@ -69,44 +70,58 @@ def key(config: RunConfig) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def fit_all(config: RunConfig, task: Task, directory: pathlib.Path) -> Models:
+def fit_all(
+    config: RunConfig, task: Task, directory: pathlib.Path, with_world: bool = True
+) -> Models:
     """Fits what is not there yet; each seed's result is written when it is complete.
 
     Args:
       config: the run's configuration.
       task: the task.
       directory: where the parameters go, one folder a seed.
+      with_world: whether to fit a world model; methods that learn from records alone
+        need none. The behaviour policy is the same either way.
 
     Returns:
       The models.
     """
     world, policy, fit_behaviour = make(config, task.space)
+    if not with_world:
+        world = absent.make()
     fitted = []
     for seed in config.seed_list:
         folder = directory / f"seed_{seed}"
         done = _load(config, task, world, policy, folder)
         if done is None:
-            done = _fit(config, task, world, fit_behaviour, seed)
+            fitted_world = world if with_world else None
+            done = _fit(config, task, fitted_world, fit_behaviour, seed)
             _save(done, folder)
         fitted.append(done)
     return Models(world, policy, fitted)
 
 
 def _fit(
-    config: RunConfig, task: Task, world: Any, fit_behaviour: Any, seed: int
+    config: RunConfig,
+    task: Task,
+    world: world_lib.World | None,
+    fit_behaviour: Any,
+    seed: int,
 ) -> Fitted:
     world_key, behaviour_key = jax.random.split(jax.random.key(seed))
-    with tqdm.tqdm(desc=f"world model, seed {seed}", leave=True) as bar:
-        params, fits = world_lib.fit(
-            world,
-            config.world,
-            config.fit,
-            world_key,
-            task.scales,
-            task.train,
-            task.validation,
-            _reporter(bar),
-        )
+    params, fits = absent.params(task.scales), {}
+    what = "behaviour policy" if world is None else "world model"
+    with tqdm.tqdm(desc=f"{what}, seed {seed}", leave=True) as bar:
+        if world is not None:
+            params, fits = world_lib.fit(
+                world,
+                config.world,
+                config.fit,
+                world_key,
+                task.scales,
+                task.train,
+                task.validation,
+                _reporter(bar),
+            )
         alone = dataclasses.replace(config.fit, members=1, elites=1)
         behaviour, cloned = fit_behaviour(
             behaviour_key,

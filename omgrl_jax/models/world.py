@@ -233,8 +233,10 @@ def relabel(world: World, params: WorldParams, records: Records) -> Records:
       records: one split.
 
     Returns:
-      The records with `outcome` estimated.
+      The records with `outcome` estimated; as they are where there are no networks.
     """
+    if not jax.tree.leaves(params.outcomes):
+        return records
 
     def one(state: Array, action: Array, amount: Array) -> Array:
         def member(p: Params) -> Array:
