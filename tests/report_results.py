@@ -4,7 +4,7 @@ import copy
 import functools
 from typing import Any
 
-from experiments.report import page, results
+from experiments.report import comparison, page, results
 
 DOSES = ["0", "500", "900", "1200", "1500", "2000"]
 APTT = [30.0, 50.0, 70.0, 90.0, 110.0, 130.0]
@@ -54,8 +54,8 @@ def _learning() -> list[dict[str, Any]]:
         "return/r_psi": (0.0, 4.0),
         "return/r_p": (-10.0, 0.1),
         "reward/ess": (0.5, -0.01),
-        "reward/max_weight": (0.1, 0.01),
-        "critic/loss": (2.0, -0.05),
+        "reward/largest_weight": (0.1, 0.01),
+        "critic/bellman": (2.0, -0.05),
         "actor/entropy": (1.7, -0.03),
         "actor/other": (0.0, 0.0),
     }
@@ -207,6 +207,137 @@ def _data_sections() -> dict[str, Any]:
     }
 
 
+def _record_sections() -> dict[str, Any]:
+    """What the log says: estimates, their weights, doses outside the data."""
+    numbers = {"omg_rl": (-0.2, 12.0, 0.3), "behavioural_cloning": (-0.3, 55.0, 0.04)}
+    return {
+        "off_policy": [
+            {
+                "policy": policy,
+                "mode": "stochastic",
+                "estimator": estimator,
+                "world": "records",
+                "seed": seed,
+                "value": value + offset,
+                "low": value + offset - 0.25,
+                "high": value + offset + 0.25,
+                "ess": None if estimator == "fqe" else ess,
+                "largest": None if estimator == "fqe" else largest,
+                # Outside the interval of the first seed: -.2 - .01 + .25 = .04.
+                "truth": 0.045 if policy == "omg_rl" else value,
+                "measure": "r_p",
+                "patients": 60,
+            }
+            for policy, (value, ess, largest) in numbers.items()
+            for estimator in ("wis", "fqe")
+            for seed, offset in enumerate(OFFSETS)
+        ],
+        "behaviour_calibration": [
+            {"predicted": p / 10, "observed": p / 10 + 0.02, "count": 400 - 49 * p}
+            for p in range(9)
+        ],
+        "support": [
+            {
+                "policy": policy,
+                "mode": "stochastic",
+                "seed": seed,
+                "share_out_of_support": share + offset,
+                "threshold": 0.02,
+            }
+            for policy, share in (("omg_rl", 0.08), ("behavioural_cloning", 0.02))
+            for seed, offset in enumerate(OFFSETS)
+        ],
+        "drift": [
+            {
+                "policy": "omg_rl",
+                "seed": seed,
+                "horizon": horizon,
+                "model": 1.0 + 0.1 * horizon + offset,
+                "recorded": 1.0,
+            }
+            for seed, offset in enumerate(OFFSETS)
+            for horizon in (1, 5, 10, 20)
+        ],
+    }
+
+
+def _subgroups(world: str) -> list[dict[str, Any]]:
+    levels = {
+        "sex": {"female": (180, 0.40), "male": (220, 0.46)},
+        "age": {"under 50 years": (8, 0.30), "50 years or more": (392, 0.45)},
+    }
+    return [
+        {
+            "policy": policy,
+            "mode": mode,
+            "world": world,
+            "seed": seed,
+            "group": group,
+            "level": level,
+            "n": n,
+            "r_p": in_range - 0.5 + offset,
+            "in_range": in_range + offset + 0.05 * (policy == "clinicians"),
+            "above": 0.1 + offset,
+        }
+        for policy, mode in (("omg_rl", "stochastic"), ("clinicians", "-"))
+        for group, members in levels.items()
+        for level, (n, in_range) in members.items()
+        for seed, offset in enumerate(OFFSETS)
+    ]
+
+
+def _study_sections() -> dict[str, Any]:
+    settings = (("as given", None, -0.10), ("state", "paper", -0.30))
+    stays = ((100, 4.0), (300, 6.0), (500, 7.0))
+    return {
+        "ablation": [
+            {
+                "setting": setting,
+                "value": value,
+                "seed": seed,
+                "r_p": r_p + offset,
+                "in_range": 0.5 + r_p + offset,
+                "above": 0.1,
+                "within_state": 0.6 + offset,
+                "recorded_pairs": 0.3,
+                "ess": 0.02,
+            }
+            for setting, value, r_p in settings
+            for seed, offset in enumerate(OFFSETS)
+        ],
+        "expert_stays": [
+            {
+                "stays": count,
+                "seed": seed,
+                "return_r_p_model": value + offset,
+                "r_p": value / 10 - 1 + offset,
+            }
+            for count, value in stays
+            for seed, offset in enumerate(OFFSETS)
+        ],
+        "published": [
+            {
+                "figure": "Table II",
+                "quantity": f"return from {count} stays",
+                "value": value,
+                "source": "arXiv 2409.13299",
+                "stays": count,
+            }
+            for count, value in ((100, 11.7), (500, 19.5))
+        ]
+        + [
+            {
+                "figure": "Text",
+                "quantity": "time in range",
+                "value": "not given",
+                "source": "arXiv 2409.13299",
+                "policy": "omg_rl",
+                "measure": "in_range",
+            }
+        ],
+    }
+
+
 def build(kind: str = "virtual") -> dict[str, Any]:
     """Returns a complete document of the given kind, every section present."""
     document = {
@@ -215,6 +346,9 @@ def build(kind: str = "virtual") -> dict[str, Any]:
         **_data_sections(),
         **_model_sections(),
         **_policy_sections(),
+        **_record_sections(),
+        **_study_sections(),
+        "subgroups": _subgroups("simulator" if kind != "records" else "model"),
         "config": {"learning_rate": 5e-4, "reward_mode": "paper", "member_sizes": [4]},
         "versions": {"jax": "0.10.2", "numpy": "2.4.0"},
         "commands": ["python -m experiments.omg_rl --dataset=runs/demo --seeds=3"],
@@ -229,7 +363,32 @@ def build(kind: str = "virtual") -> dict[str, Any]:
         ]
         document["policies"] = rows
         document["intervention"]["curves"]["truth"] = None
+        for row in document["off_policy"]:
+            row["truth"] = None
     return copy.deepcopy(document)
+
+
+def members() -> list[comparison.Member]:
+    """Returns three runs: two that differ in one setting, and one on other data."""
+    changed, elsewhere = build(), build("records")
+    changed["title"] = "OMG-RL, published state"
+    few = ("title", "kind", "dataset", "policies", "reward_alignment", "config")
+    changed = {name: changed[name] for name in (*few, "learning")}
+    elsewhere = {name: elsewhere[name] for name in few}
+    changed["config"]["reward_mode"] = "step"
+    for row in changed["policies"]:
+        if row["policy"] in ("omg_rl", "behavioural_cloning"):
+            row["r_p"] += 0.2
+    elsewhere["dataset"]["hash"] = "7a" * 32
+    names = ("first", "second", "elsewhere")
+    runs = map(results.check, (build(), changed, elsewhere))
+    return list(map(comparison.Member, names, runs))
+
+
+@functools.cache
+def html_of_several() -> str:
+    """Returns the page of `members`, drawn once."""
+    return page.render_several(members())
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""The page in a real headless browser: nothing overflows, every image loads."""
+"""Pages in a real headless browser: nothing overflows, images load, no complaint."""
 
 import json
 import re
@@ -8,11 +8,12 @@ import subprocess
 import pytest
 import report_results
 
-from experiments.report import page, results
+from experiments.report import comparison, page, results
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 BROWSER = next(filter(None, map(shutil.which, _NAMES)), None)
 WIDTHS = (320, 390, 768, 961, 1280)
+OUTSIDE = "https://outside.invalid/picture.png"
 
 pytestmark = pytest.mark.skipif(
     BROWSER is None, reason="no chromium found: the page was not seen in a browser"
@@ -35,6 +36,8 @@ function show(html, width) {
 }
 function measure(frame, width) {
   const view = frame.contentDocument;
+  // What is folded away must fit as well.
+  view.querySelectorAll("details").forEach(fold => { fold.open = true; });
   const wide = [...view.body.querySelectorAll("*")].filter(element => {
     const box = element.getBoundingClientRect();
     return element.tagName !== "THEAD" && !element.closest("thead") ?
@@ -45,6 +48,7 @@ function measure(frame, width) {
     scroll: view.documentElement.scrollWidth,
     inner: frame.contentWindow.innerWidth,
     wide: wide.map(e => e.tagName + ": " + e.textContent.slice(0, 40)),
+    folds: view.querySelectorAll("details[open]").length,
     images: images.length,
     broken: images.filter(i => !i.complete || i.naturalWidth === 0).length,
   };
@@ -82,15 +86,32 @@ def _stress() -> dict:
     return document
 
 
+def _several() -> str:
+    """The page of several runs, one of them under a very long name."""
+    kept = ("policies", "dataset", "config", "ablation", "reward_alignment")
+    labels = ("folder_without_any_space_" * 8, "second", "elsewhere")
+    members = [
+        comparison.Member(
+            label, one.run._replace(sections={k: one.run.get(k) for k in kept})
+        )
+        for label, one in zip(labels, report_results.members(), strict=True)
+    ]
+    return page.render_several(members)
+
+
 @pytest.fixture(scope="module")
-def found(tmp_path_factory) -> dict:
+def answer(tmp_path_factory) -> tuple[dict, list[str]]:
+    """What was measured of each page, and the errors on the browser's console."""
     folder = tmp_path_factory.mktemp("browser")
     run = report_results.html()
     faulty = run.replace("<main>", '<main><p style="min-width:2000px">wide</p>', 1)
     faulty = faulty.replace('src="data:image/svg+xml;base64,', 'src="data:,', 1)
+    outside = f'<main><img src="{OUTSIDE}" alt="" width="1" height="1">'
+    faulty = faulty.replace("<main>", outside, 1)
     pages = {
         "run": run,
         "stress": page.render(results.check(_stress())),
+        "several": _several(),
         "faulty": faulty,
     }
     code = json.dumps(pages).replace("<", "\\u003c")
@@ -99,7 +120,8 @@ def found(tmp_path_factory) -> dict:
     flags = (
         "--headless --no-sandbox --disable-gpu --disable-background-networking "
         "--no-first-run --disable-component-update --disable-sync "
-        "--disable-dev-shm-usage --window-size=1400,900 --virtual-time-budget=60000"
+        "--disable-dev-shm-usage --window-size=1400,900 --virtual-time-budget=60000 "
+        "--enable-logging=stderr"
     )
     done = subprocess.run(
         [
@@ -111,15 +133,21 @@ def found(tmp_path_factory) -> dict:
         ],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=True,
     )
-    answer = re.search(r'<pre id="found">(.*?)</pre>', done.stdout, re.DOTALL)
-    assert answer is not None, done.stderr[-2000:]
-    return json.loads(answer[1].replace("&lt;", "<").replace("&amp;", "&"))
+    text = re.search(r'<pre id="found">(.*?)</pre>', done.stdout, re.DOTALL)
+    assert text is not None, done.stderr[-2000:]
+    measured = json.loads(text[1].replace("&lt;", "<").replace("&amp;", "&"))
+    return measured, re.findall(r".*:CONSOLE.*", done.stderr)
 
 
-@pytest.mark.parametrize("name", ["run", "stress"])
+@pytest.fixture
+def found(answer) -> dict:
+    return answer[0]
+
+
+@pytest.mark.parametrize("name", ["run", "stress", "several"])
 @pytest.mark.parametrize("width", WIDTHS)
 def test_nothing_overflows_and_every_image_loads(found, name, width):
     measured = found[f"{name} {width}"]
@@ -128,6 +156,15 @@ def test_nothing_overflows_and_every_image_loads(found, name, width):
     assert measured["wide"] == []
     assert measured["images"] > 3
     assert measured["broken"] == 0
+    assert measured["folds"] == (9 if name == "several" else 2)
+
+
+def test_console_stays_silent_but_for_the_page_that_asks_outside(answer):
+    # The page's own policy forbids outside addresses; its refusal shows that the
+    # console is heard at all.
+    complaints = answer[1]
+    assert len(complaints) >= len(WIDTHS)
+    assert all(OUTSIDE in line for line in complaints)
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -135,4 +172,4 @@ def test_the_measurement_sees_faults(found, width):
     measured = found[f"faulty {width}"]
     assert measured["scroll"] > width
     assert measured["wide"][0] == "P: wide"
-    assert measured["broken"] == 1
+    assert measured["broken"] == 2

@@ -7,11 +7,17 @@ import pytest
 import report_results
 
 from experiments.report import (
+    ablation,
     figures,
     headline,
+    horizons,
     model_figures,
+    off_policy,
     policy_figures,
+    published,
     results,
+    subgroups,
+    support,
     words,
 )
 
@@ -24,7 +30,15 @@ FIGURES = {
     "flow": lambda: figures.cohort_flow(RUN.get("cohort_flow"), True),
     "learning": lambda: figures.learning(RUN.get("learning"), "return/r_psi"),
     "losses": lambda: model_figures.member_losses(RUN.get("member_losses")),
-    "dynamics": lambda: model_figures.dynamics(RUN.get("dynamics"), "aptt"),
+    "dynamics": lambda: horizons.dynamics(RUN.get("dynamics"), "aptt"),
+    "drift": lambda: horizons.drift(RUN.get("drift")),
+    "estimates": lambda: off_policy.block(RUN).pictures[0],
+    "behaviour": lambda: support.calibration(RUN.get("behaviour_calibration")),
+    "support": lambda: support.block(RUN).pictures[1],
+    "subgroups": lambda: subgroups.block(RUN).pictures[0],
+    "ablation": lambda: ablation.block(RUN).pictures[0],
+    "experts": lambda: ablation.block(RUN).pictures[3],
+    "published": lambda: published.block(RUN).pictures[0],
     "calibration": lambda: model_figures.calibration(RUN.get("calibration")),
     "intervention": lambda: model_figures.intervention(
         RUN.get("intervention")["curves"], "U/h"
@@ -48,6 +62,14 @@ SAID = {
     # 1 / 6 + .05 is the lowest last loss, 1 / 6 + .05 + .12 the highest.
     "losses": "5 were kept. Last validation losses lie from 0.217 to 0.337.",
     "dynamics": "model: 0.05 at 1 h, 0.112 at 5 h",
+    "drift": "imagined, OMG-RL: 1.1 at 1 h, 1.5 at 5 h, 2 at 10 h, 3 at 20 h",
+    "estimates": "OMG-RL, stochastic -0.2, truth 0.045; Behavioural cloning",
+    "behaviour": "0% predicted, 2% given, 10% predicted, 12% given",
+    "support": "OMG-RL, stochastic 8%; Behavioural cloning, stochastic 2%",
+    "subgroups": "Time in 60–100\u00a0s: female, OMG-RL 40%; female, Clinicians 45%",
+    "ablation": "r_p per hour: as given -0.1; state = paper -0.3.",
+    "experts": "4 from 100 stays, 6 from 300 stays, 7 from 500 stays",
+    "published": "published: 11.7 from 100, 19.5 from 500; this run: 4 from 100, 7",
     "calibration": "10% promised, 7% found",
     "intervention": "true simulator from 33 s to 112 s; learned model from 42 s to 95",
     "comparison": "OMG-RL, stochastic 44%; OMG-RL, greedy 42%",
@@ -83,7 +105,7 @@ def test_patient_is_drawn_only_where_virtual(kind):
 
 def test_metric_that_was_not_recorded_gives_no_figure():
     assert figures.learning(RUN.get("learning"), "return/absent") is None
-    assert model_figures.dynamics(RUN.get("dynamics"), "absent") is None
+    assert horizons.dynamics(RUN.get("dynamics"), "absent") is None
     assert policy_figures.comparison(SIMULATOR, "r_x", MEASURES["r_p"], "model") is None
 
 

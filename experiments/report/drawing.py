@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 PURPLE, SKY, BLACK, GREY = "#CC79A7", "#56B4E9", "#222222", "#8A8A8A"
+OLIVE, VIOLET, BROWN = "#8A8F00", "#6A4C9C", "#8C5A2B"
 
 POLICY_STYLE = {
     "omg_rl": (BLUE, "o"),
@@ -26,9 +27,11 @@ POLICY_STYLE = {
     "behavioural_cloning": (GREEN, "^"),
     "random": (GREY, "v"),
     "zero": (ORANGE, "X"),
+    "clinicians_binned": (BLACK, "d"),
+    "oracle": (PURPLE, "*"),
 }
 _CONSTANT_STYLE = (PURPLE, "P")
-_SPARE_STYLES = ((SKY, "*"), (SKY, "h"), (SKY, "p"))
+_SPARE_STYLES = ((SKY, "h"), (OLIVE, "p"), (VIOLET, "<"), (BROWN, ">"))
 
 WIDTH = 4.6  # inches: at a phone's 360 pixels its 9 pt text is still legible
 _STYLE: dict[Any, Any] = {
@@ -78,15 +81,22 @@ def policy_style(name: str) -> tuple[str, str]:
 
 
 @contextlib.contextmanager
-def canvas(height: float, rows: int = 1) -> Iterator[tuple[Figure, list[Axes]]]:
-    """Yields a figure of the common width and its axes, one below the other.
+def canvas(
+    height: float, rows: int = 1, columns: int = 1
+) -> Iterator[tuple[Figure, list[Axes]]]:
+    """Yields a figure of the common width and its axes, row by row.
 
-    The figure is bound to no window system and to no global list of figures.
+    Axes below each other share their horizontal axis, those beside each other the
+    upright one. The figure is bound to no window system and to no global list of
+    figures.
     """
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
-        axes = figure.subplots(rows, 1, sharex=rows > 1, squeeze=False)
-        yield figure, list(axes[:, 0])
+        axes = figure.subplots(
+            rows, columns, sharex="col" if rows > 1 else False,
+            sharey="row" if columns > 1 else False, squeeze=False,
+        )  # fmt: skip
+        yield figure, list(axes.ravel())
 
 
 def finish(figure: Figure, alt: str, caption: str) -> Picture:

@@ -26,6 +26,12 @@ def text(value: Any, path: str) -> None:
         _fail(path, "text or null", value)
 
 
+def name(value: Any, path: str) -> None:
+    """Accepts text that is neither null nor empty."""
+    if not isinstance(value, str) or not value:
+        _fail(path, "a name", value)
+
+
 def number(value: Any, path: str) -> None:
     """Accepts a number or null; bool is no number (finiteness is checked before)."""
     if isinstance(value, bool) or not isinstance(value, int | float | None):

@@ -12,9 +12,9 @@ from experiments.report.estimates import Row
 METRICS = {
     "return/r_psi": "Return under the learned reward r_psi",
     "return/r_p": "Return under the clinical reward r_p",
-    "reward/ess": "Effective sample size of the weights",
-    "reward/max_weight": "Largest weight",
-    "critic/loss": "Critic loss",
+    "reward/ess": "Effective sample size (share of the pool)",
+    "reward/largest_weight": "Largest weight",
+    "critic/bellman": "Error of the critic",
     "actor/entropy": "Entropy of the policy (nats)",
 }
 

@@ -7,14 +7,14 @@ true simulator, the first screen says so before any number.
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from experiments.report import estimates, tables, words
+from experiments.report import estimates, policies, tables, words
 from experiments.report.estimates import Estimate, Row
 from experiments.report.results import Results
 from experiments.report.words import Measure
 
 # Shown as cards, in this order.
 CARDS = ("in_range", "above_100", "r_p", "success")
-_BASELINES = ("clinicians", "behavioural_cloning", "random", "zero")
+_BESIDE = ("clinicians", "behavioural_cloning", "random")
 _ORIGINS = {
     "simulator": (
         "The numbers on this screen come from the true simulator, in which every "
@@ -56,43 +56,19 @@ class Headline(NamedTuple):
     findings: Sequence[str]
 
 
-def pick(rows: Sequence[Row], policy: str) -> list[Row]:
-    """Returns the rows of a policy as it was trained: stochastic before greedy."""
-    for mode in ("stochastic", "-", "greedy"):
-        found = [r for r in rows if r["policy"] == policy and r["mode"] == mode]
-        if found:
-            return found
-    return []
-
-
-def subject_of(rows: Sequence[Row]) -> str:
-    """Returns the policy the report is about: OMG-RL, or the first learned one."""
-    names = list(dict.fromkeys(row["policy"] for row in rows))
-    learned = [
-        n for n in names if n not in _BASELINES and not n.startswith("constant_")
-    ]
-    return "omg_rl" if "omg_rl" in names else (learned or names or [""])[0]
-
-
 def headline(results: Results) -> Headline:
     """Returns the first screen of the report."""
-    every = results.get("policies") or []
-    rows: list[Row] = []
-    world = ""
-    for candidate in ("simulator", "model", "records"):
-        rows = [row for row in every if row["world"] == candidate]
-        if rows:
-            world = candidate
-            break
+    world = policies.best_world(results)
+    rows = policies.rows_of(results, world)
     known = words.measures(words.target_of(results.get("dataset")))
-    subject = subject_of(rows)
+    subject = policies.subject_of(rows)
     findings = [
         *_reward_findings(results),
         *_policy_findings(rows, subject, known, world),
         *_model_findings(results),
     ]
     name = words.policy(subject) if subject else ""
-    mode = pick(rows, subject)[0]["mode"] if rows else "-"
+    mode = policies.pick(rows, subject)[0]["mode"] if rows else "-"
     label = name if mode == "-" else f"{name} ({mode} policy)"
     return Headline(
         world, _ORIGINS[world], label, _cards(rows, subject, known), findings
@@ -103,14 +79,14 @@ def _cards(rows: Sequence[Row], subject: str, known: Mapping[str, Measure]):
     cards = []
     for name in CARDS:
         measure = known[name]
-        mean = estimates.over_seeds(pick(rows, subject), name)
+        mean = estimates.over_seeds(policies.pick(rows, subject), name)
         if mean is None:
             continue
         others = [
             (words.policy(other), tables.show(beside, measure.percent))
-            for other in _BASELINES[:3]
+            for other in _BESIDE
             if other != subject
-            and (beside := estimates.over_seeds(pick(rows, other), name))
+            and (beside := estimates.over_seeds(policies.pick(rows, other), name))
         ]
         value = tables.show(mean, measure.percent)
         cards.append(Card(measure.label, value, _spread_note(mean), others))
@@ -133,14 +109,16 @@ def _policy_findings(
         for name in ("in_range", "above_100"):
             if other == subject:
                 continue
-            gap = estimates.difference(pick(rows, subject), pick(rows, other), name)
+            gap = estimates.difference(
+                policies.pick(rows, subject), policies.pick(rows, other), name
+            )
             if gap:
                 label = known[name].label
                 parts.append(f"{label.lower()} {_gap(gap, known[name], world)}")
         if parts:
             sentences.append(
                 f"{place}{words.policy(subject)} against "
-                f"{words.policy(other).lower()}: {'; '.join(parts)}."
+                f"{words.inside(words.policy(other))}: {'; '.join(parts)}."
             )
     return sentences
 

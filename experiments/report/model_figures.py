@@ -1,16 +1,11 @@
-"""Figures of the dynamics model: its losses, its errors, what it makes of a dose."""
+"""Figures of the dynamics model: losses, calibration, effect of a dose."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from experiments.report import drawing, estimates
+from experiments.report import drawing
 from experiments.report.drawing import Picture
 from experiments.report.estimates import Row
-
-QUANTITIES = {
-    "aptt": "aPTT",
-    "state": "all state features",
-}
 
 
 def member_losses(losses: Mapping[str, Any]) -> Picture:
@@ -70,57 +65,6 @@ def _ends(losses: Mapping[str, Any]) -> str:
     if not finals:
         return ""
     return f"Last validation losses lie from {min(finals):.3g} to {max(finals):.3g}."
-
-
-def dynamics(rows: Sequence[Row], quantity: str) -> Picture | None:
-    """Draws the error of the model some hours ahead beside that of persistence.
-
-    Args:
-      rows: section `dynamics`.
-      quantity: "aptt", "state" or another quantity of the rows.
-    """
-    chosen = [row for row in rows if row["quantity"] == quantity]
-    units = {row["unit"] for row in chosen if row.get("unit")}
-    unit = f" ({', '.join(sorted(units))})" if units else ""
-    series = (("model", drawing.BLUE, "o"), ("persistence", drawing.BLACK, "s"))
-    name, notes, seeds = QUANTITIES.get(quantity, quantity), [], 0
-    with drawing.canvas(2.9) as (figure, (axes,)):
-        for source, colour, marker in series:
-            horizons = sorted(estimates.group(chosen, "horizon").items())
-            points = [
-                (h, e)
-                for (h,), group in horizons
-                if (e := estimates.over_seeds(group, source))
-            ]
-            if not points:
-                continue
-            axes.errorbar(
-                [h for h, _ in points],
-                [e.mean for _, e in points],
-                [e.sd or 0.0 for _, e in points],
-                color=colour,
-                marker=marker,
-                ms=5,
-                capsize=3,
-                label=source,
-                linestyle="-" if source == "model" else "--",
-            )
-            seeds = max(seeds, *(e.n for _, e in points))
-            notes.append(
-                f"{source}: " + ", ".join(f"{e.mean:.3g} at {h:g} h" for h, e in points)
-            )
-        if not notes:
-            return None
-        axes.set(xlabel="Hours ahead", ylabel=f"Error{unit}", title=f"Error for {name}")
-        axes.set_ylim(bottom=0)
-        drawing.legend_below(figure, axes)
-        spread = " Bars: standard deviation over seeds." if seeds > 1 else ""
-        alt = f"Line chart of the prediction error for {name}. {'; '.join(notes)}."
-        caption = (
-            f"Error in predicting {name}, by hours ahead. Persistence predicts that "
-            "nothing changes: a useful model lies below it." + spread
-        )
-        return drawing.finish(figure, alt, caption)
 
 
 def calibration(rows: Sequence[Row]) -> Picture:

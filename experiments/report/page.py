@@ -1,4 +1,4 @@
-"""The page: sections of a run put into the templates, as one file.
+"""The page: sections of one run or of several put into the templates, as one file.
 
 The page has no scripts and no outside address: it can be mailed, printed and read
 offline. Its own content policy forbids both, so that a browser would not load them.
@@ -6,11 +6,12 @@ offline. Its own content policy forbids both, so that a browser would not load t
 
 import os
 import pathlib
-from typing import Any
+from collections.abc import Sequence
 
 import jinja2
 
-from experiments.report import headline, results, sections, words
+from experiments.report import ablation, comparison, overview, results, view
+from experiments.report.comparison import Member
 from experiments.report.results import Results
 from omgrl_jax.runtime import storage
 
@@ -18,49 +19,78 @@ _TEMPLATES = pathlib.Path(__file__).parent / "templates"
 
 
 def render(run: Results) -> str:
-    """Returns the whole page as HTML."""
-    environment = jinja2.Environment(
+    """Returns the whole page of one run as HTML."""
+    page = _environment().get_template("run.html")
+    return page.render(title=run.title, view=view.view(run), parts=view.PARTS)
+
+
+def render_several(members: Sequence[Member]) -> str:
+    """Returns the whole page of several runs as HTML.
+
+    Args:
+      members: the runs with their names; a page of one run is `render`'s.
+    """
+    groups = comparison.groups(members)
+    # Studies of settings stand in the comparison, not once more in the run's fold.
+    studies = [(m.label, ablation.block(m.run)) for m in members]
+    rows = [row for m in members for row in m.run.get("policies") or ()]
+    page = _environment().get_template("runs.html")
+    return page.render(
+        title=overview.title(members),
+        scope=overview.scope(members, groups),
+        summaries=[overview.summary(group) for group in groups],
+        comparisons=[(g.name, g.world, comparison.block(g)) for g in groups],
+        policy_notes=view.policy_notes(rows),
+        studies=[(label, block) for label, block in studies if block.shows],
+        # Drawn one by one while the page is written: views are large.
+        views=(
+            (m.label, view.view(m.run, f"run-{place}-", settings=False))
+            for place, m in enumerate(members, start=1)
+        ),
+        names=[(f"run-{n}", m.label) for n, m in enumerate(members, start=1)],
+        parts=view.PARTS,
+    )
+
+
+def write(
+    runs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    out: str | os.PathLike[str] | None = None,
+) -> pathlib.Path:
+    """Draws the report of one run directory or of several.
+
+    Args:
+      runs: directories that hold `results.json`.
+      out: where to write `report/index.html`; by default the innermost directory that
+        holds all the runs, which for a single one is the run itself.
+
+    Returns:
+      The page that was written.
+
+    Raises:
+      fields.ResultsError: where a `results.json` is missing or breaks its format.
+      ValueError: where no run is given, or one is given twice.
+    """
+    folders = [runs] if isinstance(runs, str | os.PathLike) else list(runs)
+    if not folders:
+        raise ValueError("--runs is empty; give it output directories of experiments")
+    places = [os.path.abspath(folder) for folder in folders]
+    if len(set(places)) < len(places):
+        raise ValueError(f"--runs={','.join(map(str, folders))} names a run twice")
+    loaded = [results.load(folder) for folder in folders]
+    if len(loaded) == 1:
+        html, common = render(loaded[0]), folders[0]
+    else:
+        members = list(map(Member, comparison.labels(folders), loaded))
+        html, common = render_several(members), os.path.commonpath(places)
+    place = pathlib.Path(common if out is None else out)
+    return storage.atomic_write(place / "report" / "index.html", html)
+
+
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    context: dict[str, Any] = {
-        "run": run,
-        "headline": headline.headline(run),
-        "target": words.target_of(run.get("dataset")),
-        "policy_notes": [(words.policy(k), v) for k, v in words.POLICY_NOTES.items()],
-        "worlds": [
-            (world, words.WORLDS[world], words.WORLD_NOTES[world], block)
-            for world in results.WORLDS
-            if (block := sections.world_block(run, world)).pictures
-            or block.tables
-            or (world == "simulator")
-        ],
-        "thresholds": (run.get("intervention") or {}).get("thresholds") or {},
-        "reward": sections.reward_block(run),
-        "doses": sections.dose_block(run),
-        "examples": sections.example_block(run),
-        "model": sections.model_block(run),
-        "training": sections.training_block(run),
-        "patients": sections.patients_block(run),
-        "repeat": sections.repeat_block(run),
-    }
-    return environment.get_template("page.html").render(context)
-
-
-def write(run: str | os.PathLike[str]) -> pathlib.Path:
-    """Draws the report of a run directory.
-
-    Args:
-      run: directory that holds `results.json`.
-
-    Returns:
-      The page that was written, `run/report/index.html`.
-
-    Raises:
-      fields.ResultsError: where `results.json` is missing or breaks its format.
-    """
-    html = render(results.load(run))
-    return storage.atomic_write(pathlib.Path(run) / "report" / "index.html", html)

@@ -7,7 +7,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 
-from experiments.report import drawing, estimates, words
+from experiments.report import drawing, estimates, forest, words
 from experiments.report.drawing import Picture
 from experiments.report.estimates import Row
 from experiments.report.words import Measure
@@ -24,45 +24,17 @@ def comparison(
       measure: how it is called and shown.
       world: the world of the rows, said in the caption.
     """
-    groups = [
-        (policy, mode, estimate, list(estimates.by_seed(members, name).values()))
+    entries = [
+        forest.entry(
+            words.with_mode(policy, mode), members, name, policy, mode == "greedy"
+        )
         for (policy, mode), members in estimates.group(rows, "policy", "mode").items()
-        if (estimate := estimates.over_seeds(members, name))
     ]
-    if not groups:
-        return None
-    scale = 100.0 if measure.percent else 1.0
-    with drawing.canvas(0.9 + 0.27 * len(groups)) as (figure, (axes,)):
-        for place, (policy, mode, mean, seeds) in enumerate(groups):
-            colour, marker = drawing.policy_style(policy)
-            face = "white" if mode == "greedy" else colour
-            dots = [scale * value for value in seeds]
-            axes.plot(dots, [place] * len(dots), ".", color=colour, alpha=0.35, ms=4)
-            if mean.low is not None and mean.high is not None:
-                ends = [scale * mean.low, scale * mean.high]
-                axes.plot(ends, [place] * 2, color=colour, solid_capstyle="butt")
-            axes.plot(
-                scale * mean.mean, place, marker, color=colour, ms=7,
-                markerfacecolor=face, markeredgewidth=1.5,
-            )  # fmt: skip
-        labels = [words.with_mode(policy, mode) for policy, mode, _, _ in groups]
-        axes.set_yticks(range(len(groups)), labels)
-        axes.invert_yaxis()
-        direction = {1: " (more is better)", -1: " (less is better)", 0: ""}
-        axes.set_xlabel(("%" if measure.percent else "") + direction[measure.better])
-        axes.set_title(measure.label)
-        values = "; ".join(
-            f"{label} {scale * e.mean:.3g}{'%' * measure.percent}"
-            for label, (_, _, e, _) in zip(labels, groups, strict=True)
-        )
-        origin = words.WORLDS[world].lower()
-        alt = f"{measure.label} by policy, {origin}: {values}."
-        caption = (
-            f"{measure.label}: {measure.note}. {words.WORLDS[world]}. Small dots: "
-            "seeds; large mark: their mean; line: 95 % interval of the mean; hollow: "
-            "greedy (always the most probable dose)."
-        )
-        return drawing.finish(figure, alt, caption)
+    caption = (
+        f"{measure.label}: {measure.note}. {words.WORLDS[world]}. Hollow: greedy "
+        "(always the most probable dose)."
+    )
+    return forest.picture(entries, measure, caption)
 
 
 def dose_heatmap(section: Mapping[str, Any], policy: str, unit: str) -> Picture:

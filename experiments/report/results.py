@@ -22,7 +22,29 @@ seconds, and every number is finite or null.
 | `reward_curve` | learned reward [dose, aPTT], its mean, density of recorded aPTT |
 | `reward_alignment` | seed, reward, rank correlations with the true reward |
 | `examples` | single virtual patients: hours, aPTT and dose by hour |
+| `off_policy` | policies estimated from logged doses alone (1) |
+| `behaviour_calibration` | predicted and observed frequency of doses, count |
+| `support` | policy, share_out_of_support; optional mode, seed, threshold (2) |
+| `drift` | seed, horizon (hours), model, recorded; optional policy (3) |
+| `subgroups` | policy, world, seed, group, level, n, any measures; optional mode (4) |
+| `ablation` | setting, value, seed and any measures; first row: what is compared to |
+| `expert_stays` | stays, seed and any measures, such as return_r_p_model, r_p |
+| `published` | figure, quantity, value, source, and what is ours beside it (5) |
 | `config`, `versions`, `timing`, `commands` | how to repeat the run |
+
+(1) policy, mode, estimator, world ("records": the log), seed, value, its 95 % interval
+`low`..`high` over resampled patients, `ess` (effective number of patients), `largest`
+(the share of one patient in all weights), `truth` where a simulator knows it.
+`ess` and `largest` are null for estimators without weights; `value` is null where the
+interval is. Optional: `measure` (what is estimated; default the return), `patients`
+(how many there are).
+(2) Over recorded states, the mean probability that a policy puts on doses to which the
+behaviour model gives less than `threshold`.
+(3) Mean distance of the states of model rollouts (`model`) and of later recorded states
+(`recorded`) from the recorded states known in training, in one unit of any kind.
+(4) `group` is sex, age, creatinine, weight or another; `n` counts patients or stays.
+(5) Ours is `ours` itself, or is looked up: the return at `stays` in `expert_stays`, or
+the `measure` of `policy` in `policies`.
 """
 
 import json
@@ -31,6 +53,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from experiments.report import consistency
 from experiments.report.fields import (
     Check,
     ResultsError,
@@ -39,10 +62,10 @@ from experiments.report.fields import (
     flag,
     list_of,
     map_of,
+    name,
     number,
     one_of,
     record,
-    same_length,
     scalar,
     text,
 )
@@ -69,9 +92,9 @@ class Results(NamedTuple):
     sections: Mapping[str, Any]
     unknown: tuple[str, ...] = ()
 
-    def get(self, name: str) -> Any:
-        """Returns the section called `name`, or None where it is absent or empty."""
-        return self.sections.get(name) or None
+    def get(self, section: str) -> Any:
+        """Returns the section of that name, or None where it is absent or empty."""
+        return self.sections.get(section) or None
 
 
 def _rows(**columns: Check) -> Check:
@@ -81,6 +104,7 @@ def _rows(**columns: Check) -> Check:
 _numbers = list_of(number)
 _grid = list_of(_numbers)
 _course = record({"aptt": _numbers, "dose": _numbers})
+_ESTIMATE = ("seed", "value", "low", "high", "ess", "largest", "truth")
 _actions = record({}, labels=list_of(text), amounts=_numbers, unit=text)
 
 SECTIONS: Mapping[str, Check] = {
@@ -118,7 +142,7 @@ SECTIONS: Mapping[str, Check] = {
     ),
     "policies": list_of(
         record(
-            {"policy": text, "mode": one_of(*MODES), "world": one_of(*WORLDS)},
+            {"policy": name, "mode": one_of(*MODES), "world": one_of(*WORLDS)},
             others=number,
         )
     ),
@@ -136,6 +160,64 @@ SECTIONS: Mapping[str, Check] = {
     ),
     "reward_alignment": list_of(record({"seed": number, "reward": text}, number)),
     "examples": list_of(record({"hours": _numbers}, clinicians=_course, agent=_course)),
+    "off_policy": list_of(
+        record(
+            {
+                "policy": name,
+                "mode": one_of(*MODES),
+                "estimator": name,
+                "world": one_of(*WORLDS),
+                **dict.fromkeys(_ESTIMATE, number),
+            },
+            measure=name,
+            patients=scalar,
+        )
+    ),
+    "behaviour_calibration": _rows(predicted=number, observed=number, count=scalar),
+    "support": list_of(
+        record(
+            {"policy": name, "share_out_of_support": number},
+            mode=one_of(*MODES),
+            seed=number,
+            threshold=number,
+        )
+    ),
+    "drift": list_of(
+        record(
+            dict.fromkeys(("seed", "horizon", "model", "recorded"), number), policy=name
+        )
+    ),
+    "subgroups": list_of(
+        record(
+            {
+                "policy": name,
+                "world": one_of(*WORLDS),
+                "seed": number,
+                "group": name,
+                "level": scalar,
+                "n": scalar,
+            },
+            others=number,
+            mode=one_of(*MODES),
+        )
+    ),
+    "ablation": list_of(
+        record(
+            {"setting": name, "value": scalar, "seed": number},
+            others=number,
+            policy=name,
+        )
+    ),
+    "expert_stays": list_of(record({"stays": number, "seed": number}, others=number)),
+    "published": list_of(
+        record(
+            {"figure": name, "quantity": text, "value": scalar, "source": text},
+            ours=scalar,
+            stays=number,
+            policy=name,
+            measure=name,
+        )
+    ),
     "config": map_of(anything),
     "versions": map_of(scalar),
     "commands": list_of(text),
@@ -143,67 +225,12 @@ SECTIONS: Mapping[str, Check] = {
 }
 
 
-def _check_shapes(path: str, sections: Mapping[str, Any]) -> None:
-    """Checks lengths that must agree: a figure from ragged lists would mislead."""
-    if losses := sections.get("member_losses"):
-        members = len(losses["validation"])
-        same_length(f"{path}.member_losses", members, {"train": losses["train"]})
-        for part in ("train", "validation"):
-            lists = {f"{part}[{m}]": row for m, row in enumerate(losses[part])}
-            same_length(f"{path}.member_losses", len(losses["epochs"]), lists)
-        if any(index not in range(members) for index in losses["elites"]):
-            raise ResultsError(
-                f"{path}.member_losses.elites: expected indices of the {members} "
-                f"members, found {losses['elites']}"
-            )
-    if curves := (sections.get("intervention") or {}).get("curves"):
-        lists = {k: curves[k] for k in ("model", "truth") if curves.get(k)}
-        same_length(f"{path}.intervention.curves", len(curves["dose"]), lists)
-    if heatmap := sections.get("dose_heatmap"):
-        _check_heatmap(f"{path}.dose_heatmap", heatmap)
-    if curve := sections.get("reward_curve"):
-        doses = len(curve["dose_labels"])
-        same_length(f"{path}.reward_curve", doses, {"values": curve["values"]})
-        lists = {f"values[{d}]": row for d, row in enumerate(curve["values"])}
-        lists |= {k: curve[k] for k in ("mean", "density") if curve.get(k)}
-        same_length(f"{path}.reward_curve", len(curve["aptt"]), lists)
-    for index, example in enumerate(sections.get("examples") or ()):
-        for who in ("clinicians", "agent"):
-            if who in example:
-                place = f"{path}.examples[{index}].{who}"
-                same_length(place, len(example["hours"]), example[who])
-
-
-def _check_heatmap(path: str, heatmap: Mapping[str, Any]) -> None:
-    edges, doses = len(heatmap["aptt_edges"]), len(heatmap["dose_labels"])
-    for name, grid in heatmap["policies"].items():
-        # Either the bins between the edges, or these and an open one at each end.
-        if len(grid) not in (edges - 1, edges + 1):
-            raise ResultsError(
-                f"{path}.policies.{name}: {edges} edges make {edges - 1} bins "
-                f"({edges + 1} with open ends), found {len(grid)} rows"
-            )
-        lists = {f"policies.{name}[{b}]": row for b, row in enumerate(grid)}
-        same_length(path, doses, lists)
-
-
-def _check_world(path: str, kind: str, sections: Mapping[str, Any]) -> None:
-    if kind != "records":
-        return
-    for index, row in enumerate(sections.get("policies") or ()):
-        if row["world"] == "simulator":
-            raise ResultsError(
-                f"{path}.policies[{index}].world: records of real patients have no "
-                "simulator; write 'model' or 'records'"
-            )
-
-
-def check(document: Any, name: str = FILE_NAME) -> Results:
+def check(document: Any, path: str = FILE_NAME) -> Results:
     """Checks a decoded results document.
 
     Args:
       document: what `json.loads` returned.
-      name: how error messages call the document.
+      path: how error messages call the document.
 
     Returns:
       The checked results.
@@ -211,13 +238,12 @@ def check(document: Any, name: str = FILE_NAME) -> Results:
     Raises:
       ResultsError: naming the place at fault and what was expected there.
     """
-    record({"title": text, "kind": one_of(*KINDS)})(document, name)
-    finite(document, name)
+    record({"title": text, "kind": one_of(*KINDS)})(document, path)
+    finite(document, path)
     sections = {k: v for k, v in document.items() if k in SECTIONS and v is not None}
     for section, value in sections.items():
-        SECTIONS[section](value, f"{name}.{section}")
-    _check_shapes(name, sections)
-    _check_world(name, document["kind"], sections)
+        SECTIONS[section](value, f"{path}.{section}")
+    consistency.check(path, document["kind"], sections)
     unknown = sorted(set(document) - set(SECTIONS) - {"title", "kind"})
     title = document["title"] or "Untitled run"
     return Results(title, document["kind"], sections, tuple(unknown))
@@ -234,7 +260,7 @@ def load(run: str | os.PathLike[str]) -> Results:
         document = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ResultsError(
-            f"{path}: no such file; give --run the output directory of an experiment"
+            f"{path}: no such file; give --runs output directories of experiments"
         ) from None
     except ValueError as error:
         raise ResultsError(f"{path}: not valid JSON ({error})") from None

@@ -3,19 +3,28 @@
 A part of the run that is absent is left out with a sentence that gives the reason.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
-
-from experiments.report import figures, model_figures, policy_figures, tables, words
-from experiments.report.drawing import Picture
+from experiments.report import (
+    figures,
+    horizons,
+    model_figures,
+    policies,
+    policy_figures,
+    tables,
+    words,
+)
+from experiments.report.blocks import Block, block, hides, lacks
 from experiments.report.results import Results
-from experiments.report.tables import Table
 
 _MOST_EXAMPLES = 6
 _CHARTS = ("in_range", "above_100", "r_p", "success")
 # Beside the truth, the model's own view only matters for what it was trained on.
 _MODEL_CHARTS = ("r_psi", "r_p")
-_DIAGNOSTICS = ("reward/ess", "reward/max_weight", "critic/loss", "actor/entropy")
+_DIAGNOSTICS = (
+    "reward/ess",
+    "reward/largest_weight",
+    "critic/bellman",
+    "actor/entropy",
+)
 _INTERVENTION = {
     "slope_model": "slope in the model (log aPTT per 1000 U/h)",
     "slope_truth": "slope in truth (log aPTT per 1000 U/h)",
@@ -25,28 +34,9 @@ _INTERVENTION = {
 }
 
 
-class Block(NamedTuple):
-    """What one section of the page shows: nothing but `absent` where data lack."""
-
-    pictures: Sequence[Picture] = ()
-    tables: Sequence[tuple[str, Table]] = ()
-    absent: Sequence[str] = ()
-
-
-def _block(pictures=(), shown=(), absent=()) -> Block:
-    """Builds a block, leaving out pictures that could not be drawn."""
-    return Block([p for p in pictures if p], list(shown), list(absent))
-
-
-def _lacks(name: str, section: str) -> str:
-    return f"{name}: not shown, since the run wrote no '{section}'."
-
-
 def world_block(run: Results, world: str) -> Block:
     """Returns how policies did in one world."""
-    every = run.get("policies") or []
-    rows = [row for row in every if row["world"] == world]
-    rows.sort(key=lambda row: words.policy_order(row["policy"]))
+    rows = policies.rows_of(run, world)
     if not rows:
         if world == "simulator" and run.kind == "records":
             reason = (
@@ -55,18 +45,17 @@ def world_block(run: Results, world: str) -> Block:
             )
         else:
             reason = f"{words.WORLDS[world]}: not shown, no policy was run there."
-        return _block(absent=[reason])
+        return block(absent=[reason])
     known = words.measures(words.target_of(run.get("dataset")))
-    truth = any(row["world"] == "simulator" for row in every)
+    truth = policies.best_world(run) == "simulator"
     names = _MODEL_CHARTS if world == "model" and truth else _CHARTS
+    names = ("agreement",) if world == "records" else names
     charts = [
-        policy_figures.comparison(rows, name, known[name], world)
-        for name in names
-        if world != "records"
+        policy_figures.comparison(rows, name, known[name], world) for name in names
     ]
     title = f"Policies: {words.WORLDS[world].lower()}"
     shown = [(title, table) for table in tables.policies(rows, known, hides(run))]
-    return _block(charts, shown)
+    return block(charts, shown)
 
 
 def reward_block(run: Results) -> Block:
@@ -76,27 +65,27 @@ def reward_block(run: Results) -> Block:
         target = words.target_of(run.get("dataset"))
         pictures.append(policy_figures.reward_curve(curve, target))
     else:
-        absent.append(_lacks("Learned reward against aPTT", "reward_curve"))
+        absent.append(lacks("Learned reward against aPTT", "reward_curve"))
     learning = run.get("learning") or []
     for name, title in (("r_psi", "Fig. 2. "), ("r_p", "Fig. 3. ")):
         picture = figures.learning(learning, f"return/{name}", title)
         pictures.append(picture)
         if picture is None:
-            absent.append(_lacks(f"{title}Return under {name}", f"return/{name}"))
+            absent.append(lacks(f"{title}Return under {name}", f"return/{name}"))
     if alignment := run.get("reward_alignment"):
         shown.append(("Does the reward rank doses well?", tables.alignment(alignment)))
     else:
-        absent.append(_lacks("Agreement with the true reward", "reward_alignment"))
-    return _block(pictures, shown, absent)
+        absent.append(lacks("Agreement with the true reward", "reward_alignment"))
+    return block(pictures, shown, absent)
 
 
 def dose_block(run: Results) -> Block:
     """Returns which dose each policy gives at which aPTT."""
     heatmap = run.get("dose_heatmap")
     if not heatmap:
-        return _block(absent=[_lacks("Dose heatmaps", "dose_heatmap")])
+        return block(absent=[lacks("Dose heatmaps", "dose_heatmap")])
     unit = words.dose_unit(run.get("dataset"))
-    return _block(
+    return block(
         policy_figures.dose_heatmap(heatmap, name, unit) for name in heatmap["policies"]
     )
 
@@ -108,13 +97,13 @@ def example_block(run: Results) -> Block:
             "Single patients are not drawn: only virtual patients may be shown one by "
             "one, and these data are not known to be virtual."
         )
-        return _block(absent=[reason])
+        return block(absent=[reason])
     examples = run.get("examples")
     if not examples:
-        return _block(absent=[_lacks("Single virtual patients", "examples")])
+        return block(absent=[lacks("Single virtual patients", "examples")])
     dataset = run.get("dataset")
     target, unit = words.target_of(dataset), words.dose_unit(dataset)
-    return _block(
+    return block(
         policy_figures.patient(run.kind, example, number, target, unit)
         for number, example in enumerate(examples[:_MOST_EXAMPLES], start=1)
     )
@@ -131,25 +120,29 @@ def model_block(run: Results) -> Block:
         if table.rows:
             shown.append(("Intervention test", table))
     else:
-        reason = _lacks("Intervention test", "intervention")
+        reason = lacks("Intervention test", "intervention")
         if run.kind == "records":
             reason += " Records give no truth to compare with."
         absent.append(reason)
     if dynamics := run.get("dynamics"):
         quantities = dict.fromkeys(row["quantity"] for row in dynamics)
-        pictures += [model_figures.dynamics(dynamics, name) for name in quantities]
+        pictures += [horizons.dynamics(dynamics, name) for name in quantities]
         shown.append(("Prediction error", tables.dynamics(dynamics)))
     else:
-        absent.append(_lacks("Prediction error", "dynamics"))
+        absent.append(lacks("Prediction error", "dynamics"))
+    if drift := run.get("drift"):
+        pictures.append(horizons.drift(drift))
+    else:
+        absent.append(lacks("Drift of imagined states", "drift"))
     if calibration := run.get("calibration"):
         pictures.append(model_figures.calibration(calibration))
     else:
-        absent.append(_lacks("Calibration", "calibration"))
+        absent.append(lacks("Calibration", "calibration"))
     if losses := run.get("member_losses"):
         pictures.append(model_figures.member_losses(losses))
     else:
-        absent.append(_lacks("Fig. 1, losses of the models", "member_losses"))
-    return _block(pictures, shown, absent)
+        absent.append(lacks("Fig. 1, losses of the models", "member_losses"))
+    return block(pictures, shown, absent)
 
 
 def training_block(run: Results) -> Block:
@@ -163,8 +156,8 @@ def training_block(run: Results) -> Block:
     )
     absent = [f"{count} in metrics.csv."] if others else []
     if not any(pictures):
-        absent.insert(0, _lacks("Training diagnostics", "learning"))
-    return _block(pictures, absent=absent)
+        absent.insert(0, lacks("Training diagnostics", "learning"))
+    return block(pictures, absent=absent)
 
 
 def patients_block(run: Results) -> Block:
@@ -175,21 +168,21 @@ def patients_block(run: Results) -> Block:
         pictures.append(figures.cohort_flow(flow, hide))
         shown.append(("Cohort flow", tables.cohort(flow, hide)))
     else:
-        absent.append(_lacks("Cohort flow", "cohort_flow"))
+        absent.append(lacks("Cohort flow", "cohort_flow"))
     if rows := run.get("table1"):
         table = tables.table_one(rows, dataset.get("stays") or {}, hide)
         shown.append(("Table 1. Characteristics", table))
     else:
-        absent.append(_lacks("Table 1", "table1"))
+        absent.append(lacks("Table 1", "table1"))
     if rows := run.get("missingness"):
         shown.append(("Missing values", tables.missingness(rows)))
     else:
-        absent.append(_lacks("Missing values", "missingness"))
+        absent.append(lacks("Missing values", "missingness"))
     if dataset:
         shown.append(("Data set", tables.dataset(dataset, hide)))
     else:
-        absent.append(_lacks("Data set", "dataset"))
-    return _block(pictures, shown, absent)
+        absent.append(lacks("Data set", "dataset"))
+    return block(pictures, shown, absent)
 
 
 def repeat_block(run: Results) -> Block:
@@ -199,10 +192,5 @@ def repeat_block(run: Results) -> Block:
         if section := run.get(name):
             shown.append((name.capitalize(), tables.settings(section, "Name")))
         else:
-            absent.append(_lacks(name.capitalize(), name))
-    return _block((), shown, absent)
-
-
-def hides(run: Results) -> bool:
-    """Whether counts of one to ten are hidden: unless all patients are virtual."""
-    return run.kind != "virtual"
+            absent.append(lacks(name.capitalize(), name))
+    return block((), shown, absent)

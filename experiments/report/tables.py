@@ -42,6 +42,19 @@ def show(mean: Estimate | None, percent: bool = False) -> str:
     return words.typeset(f"{scale * mean.mean:.{digits}f}{spread}{unit}")
 
 
+def show_interval(mean: Estimate | None, percent: bool = False) -> str:
+    """Returns the 95 % interval as text, empty where a single seed gives none."""
+    if mean is None or mean.low is None or mean.high is None:
+        return ""
+    return show_ends(mean.low, mean.high, percent)
+
+
+def show_ends(low: float, high: float, percent: bool = False) -> str:
+    """Returns the two ends of an interval as text."""
+    scale, unit, digits = (100.0, " %", 1) if percent else (1.0, "", 3)
+    return words.typeset(f"{scale * low:.{digits}f} to {scale * high:.{digits}f}{unit}")
+
+
 def policies(
     rows: Sequence[Row], known: Mapping[str, Measure], hide: bool
 ) -> list[Table]:
@@ -158,7 +171,7 @@ def dynamics(rows: Sequence[Row]) -> Table:
         if model and still and still.mean:
             gain = words.typeset(f"{100 * (model.mean / still.mean - 1):+.0f} %")
         n = str(model.n if model else 0)
-        name = f"{quantity}, {horizon:g} h ahead"
+        name = f"{words.quantity(quantity)}, {horizon:g} h ahead"
         cells.append([name, show(model), show(still), gain, n])
     columns = ["Error", "Model", "Persistence", "Model against persistence", "n"]
     return Table(columns, cells, f"{SPREAD_NOTE} Below zero, the model is better.")

@@ -12,15 +12,86 @@ _POLICIES = {
     "behavioural_cloning": "Behavioural cloning",
     "random": "Random doses",
     "zero": "No heparin",
+    "clinicians_binned": "Clinicians, doses binned",
+    "oracle": "Oracle",
+    "airl": "AIRL",
+    "cql": "CQL",
+    "iql": "IQL",
+    "bcq": "BCQ",
+    "ddqn": "Double DQN",
+    "iq_learn": "IQ-Learn",
+    "mopo": "MOPO",
+    "morel": "MOReL",
+    "omg_rl_authors": "OMG-RL, authors' settings",
+    "sac": "Soft actor-critic",
 }
+
+# Policies nobody learned, in the order in which they are shown after the others.
+REFERENCES = (
+    "clinicians",
+    "clinicians_binned",
+    "behavioural_cloning",
+    "random",
+    "zero",
+    "oracle",
+)
 
 POLICY_NOTES = {
     "omg_rl": "learned a reward from what clinicians did, then a policy for it",
     "combo": "the same learner, given the clinical reward r_p instead",
     "clinicians": "the doses clinicians chose",
     "behavioural_cloning": "imitates clinicians, learns no reward",
+    "airl": "learns a reward by telling its own stays from the clinicians'",
+    "cql": "learns from recorded hours alone, without a model; given r_p",
+    "iql": "learns from recorded hours alone, without a model; given r_p",
+    "bcq": "learns from recorded hours, choosing only doses clinicians might give",
+    "ddqn": "learns from recorded hours alone, held to nothing",
+    "sac": "learns from recorded hours alone, held to nothing; given r_p",
+    "mopo": "learns in the model, which costs reward where the model is unsure",
+    "morel": "learns in the model, whose unsure states end the stay at a cost",
+    "iq_learn": "learns values that explain the clinicians' doses, without a model",
     "random": "draws each dose by chance",
     "zero": "never gives heparin",
+    "clinicians_binned": (
+        "what clinicians chose, rounded to the doses a policy may give"
+    ),
+    "oracle": "knows each virtual patient's true aPTT and response; no one can",
+}
+
+# Estimates of a policy from logged doses: name and what it does.
+ESTIMATORS = {
+    "is": (
+        "Importance sampling",
+        "weighs each stay by how much likelier its doses are under the policy than "
+        "under clinicians",
+    ),
+    "wis": (
+        "Weighted importance sampling",
+        "weighs each stay by how much likelier its doses are under the policy than "
+        "under clinicians; the weights are scaled to add up to 1",
+    ),
+    "pdis": (
+        "Per-decision importance sampling",
+        "weighs each hour by the doses up to then",
+    ),
+    "pdwis": (
+        "Weighted per-decision importance sampling",
+        "weighs each hour by the doses up to then; the weights are scaled to add up to "
+        "1",
+    ),
+    "dr": (
+        "Doubly robust",
+        "a value learned from the log, corrected by weighted stays",
+    ),
+    "wdr": (
+        "Weighted doubly robust",
+        "a value learned from the log, corrected by stays whose weights add up to 1",
+    ),
+    "fqe": ("Fitted Q evaluation", "a value learned from the log, without weights"),
+    "model": (
+        "Rollouts of the learned model",
+        "what the model believes; its own errors are not in the interval",
+    ),
 }
 
 WORLDS = {
@@ -41,8 +112,10 @@ WORLD_NOTES = {
         "a policy can score well by using the model's mistakes."
     ),
     "records": (
-        "What was recorded under the clinicians' own doses. No other policy can be "
-        "measured this way, since nobody received its doses."
+        "What held-out records say: what became of patients under the clinicians' own "
+        "doses, and how likely these doses are under other policies. What another "
+        "policy would have led to cannot be measured this way, since nobody received "
+        "its doses."
     ),
 }
 
@@ -96,6 +169,16 @@ def measures(target: tuple[float, float]) -> dict[str, Measure]:
             False,
             1,
         ),
+        "agreement": Measure(
+            "Same dose as clinicians",
+            "share of recorded hours whose dose was the policy's likeliest",
+            True,
+        ),
+        "log_prob": Measure(
+            "Log-probability of their doses",
+            "mean log-probability of the dose that clinicians gave; nearer 0 is more "
+            "like them",
+        ),
         "r_psi": Measure(
             "r_psi per hour", "learned reward, in its own arbitrary unit", False, 0
         ),
@@ -109,12 +192,28 @@ def policy(name: str) -> str:
     return _POLICIES.get(name, name.replace("_", " "))
 
 
+def quantity(name: str) -> str:
+    """Returns the name of a quantity the model predicts as the reader sees it."""
+    return {"aptt": "aPTT", "state": "all state features"}.get(name, name)
+
+
+def estimator(name: str) -> str:
+    """Returns the name of an off-policy estimator as the reader sees it."""
+    return ESTIMATORS.get(name.lower(), (name.replace("_", " "), ""))[0]
+
+
+def inside(name: str) -> str:
+    """Returns a name as it stands inside a sentence: its first letter small."""
+    return name if name[:2].isupper() else name[:1].lower() + name[1:]
+
+
 def policy_order(name: str) -> int:
     """Returns where a policy stands in figures and tables: learned ones first."""
-    names = list(_POLICIES)
-    if name in names:
-        return 10 + names.index(name)
-    return 99 if name.startswith("constant_") else 0
+    if name in REFERENCES:
+        return 10 + REFERENCES.index(name)
+    if name.startswith("constant_"):
+        return 99
+    return 0 if name == "omg_rl" else 1
 
 
 def typeset(number: str) -> str:

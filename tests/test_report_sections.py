@@ -1,0 +1,157 @@
+"""Estimates, groups, settings and the model card: what they show and what they hide."""
+
+import pytest
+import report_results
+
+from experiments.report import (
+    ablation,
+    drawing,
+    model_card,
+    off_policy,
+    published,
+    results,
+    subgroups,
+    support,
+)
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+    """Leaves out the slow part of drawing: these tests read words."""
+
+    def finish(figure, alt, caption):
+        del figure
+        return drawing.Picture("data:", alt, caption, 1, 1)
+
+    monkeypatch.setattr(drawing, "finish", finish)
+
+
+def _run(kind="virtual", **changes):
+    return results.check({**report_results.build(kind), **changes})
+
+
+def _rows(block):
+    return {row[0]: list(row[1:]) for _, table in block.tables for row in table.rows}
+
+
+def test_estimate_stands_with_interval_truth_weight_and_effective_size():
+    block = off_policy.block(_run())
+    found = _rows(block)["OMG-RL, stochastic: weighted importance sampling"]
+    # Values -.21, -.2, -.19; ends a quarter to each side, the mean of which is shown;
+    # the first seed's interval ends at .04, below the truth .045.
+    assert found == [
+        "−0.200\u00a0±\u00a00.010\n[−0.450\u00a0to\u00a00.050]",
+        "0.045\u00a0±\u00a00.000",
+        "2 of 3",
+        "12.0 of 60\n(below 50)",
+        "30.0\u00a0±\u00a00.0\u00a0%",
+        "3",
+    ]
+    fitted = _rows(block)["OMG-RL, stochastic: fitted Q evaluation"]
+    assert fitted[3:5] == ["no weights", "–"]
+
+
+def test_thin_estimates_are_warned_of_by_name():
+    (warning,) = off_policy.block(_run()).warnings
+    assert "fewer than 50 effective patients: OMG-RL, stochastic by weighted" in warning
+    assert "(12.0)" in warning
+    assert "cloning" not in warning  # rests on 55
+    rows = report_results.build()["off_policy"]
+    enough = [{**row, "ess": 50.0} for row in rows]
+    assert off_policy.block(_run(off_policy=enough)).warnings == []
+
+
+def test_estimate_that_failed_is_not_shown():
+    rows = report_results.build()["off_policy"]
+    failed = [{**row, "value": None, "low": None, "high": None} for row in rows]
+    block = off_policy.block(_run(off_policy=failed))
+    assert not block.shows
+    assert "not shown" in block.absent[0]
+
+
+@pytest.mark.parametrize(("count", "shown"), [(0, 9), (10, 8), (11, 9), ("1–10", 8)])
+def test_small_cells_of_the_behaviour_model_are_hidden_for_records(count, shown):
+    cells = report_results.build()["behaviour_calibration"]
+    cells[0]["count"] = count
+    cells[-1]["count"] = 200
+    run = _run("records", behaviour_calibration=cells)
+    assert len(support.visible(run)) == shown
+    hidden = "1 of 9 cells" in " ".join(support.block(run).absent)
+    assert hidden == (shown == 8)
+    assert len(support.visible(_run(behaviour_calibration=cells))) >= 8
+
+
+def test_threshold_of_support_is_stated():
+    picture = support.block(_run()).pictures[1]
+    assert "a probability of less than 2 %" in picture.caption
+    bare = [{"policy": "omg_rl", "share_out_of_support": 0.1}]
+    picture = support.block(_run(support=bare)).pictures[1]
+    assert "threshold not stated by the run" in picture.caption
+
+
+def test_small_groups_of_people_are_left_out_whole():
+    block = subgroups.block(_run("records"))
+    # Eight people under 50: neither their number nor what became of them, and not the
+    # number of the others, from which theirs could be found.
+    assert "hold one to ten people: age, under 50 years." in block.absent[0]
+    found = _rows(block)
+    assert "under 50 years: OMG-RL, stochastic" not in found
+    assert found["50 years or more: OMG-RL, stochastic"][0] == "not shown"
+    assert found["female: Clinicians"][:2] == ["180", "45.0\u00a0±\u00a01.0\u00a0%"]
+    assert not any("under 50" in picture.alt for picture in block.pictures)
+
+
+def test_small_groups_of_virtual_patients_are_shown():
+    found = _rows(subgroups.block(_run()))
+    assert found["under 50 years: OMG-RL, stochastic"][0] == "8"
+
+
+def test_setting_is_compared_with_the_first_seed_by_seed():
+    rows = _rows(ablation.block(_run()))
+    assert rows["as given"][-2:] == ["–", "3"]
+    # -.3 - (-.1) in every seed.
+    assert rows["state = paper"][-2].startswith("−0.200\u00a0±\u00a00.000")
+    assert rows["state = paper"][3] == "0.600\u00a0±\u00a00.010"
+
+
+def test_ours_stands_beside_the_published_number():
+    block = published.block(_run())
+    rows = _rows(block)
+    assert rows["Table II: return from 500 stays"][:2] == [
+        "19.5",
+        "7.000\u00a0±\u00a00.010",
+    ]
+    assert rows["Text: time in range"][1] == "44.0\u00a0±\u00a01.0\u00a0%"
+    assert "The data differ" in block.warnings[0]
+    row = {"figure": "Fig. 1", "quantity": "loss", "value": 0.2, "source": "x"}
+    given = _rows(published.block(_run(published=[{**row, "ours": 0.3}, row])))
+    assert given["Fig. 1: loss"][1] == "–"
+    given = _rows(published.block(_run(published=[{**row, "ours": 0.3}])))
+    assert given["Fig. 1: loss"][1] == "0.3"
+
+
+def test_card_gives_measured_limits_and_names_what_was_not_measured():
+    card = {part.heading: " ".join(part.sentences) for part in model_card.card(_run())}
+    limits = card["Limits measured in this run"]
+    assert "r_p an hour: −0.140" in limits  # -.10 - .04
+    assert "12.0 to 55.0 effective patients" in limits
+    # Misses: OMG-RL's first seed by either estimator.
+    assert "10 of 12 intervals hold the truth" in limits
+    assert "from 30.0 % (age, under 50 years) to 46.0 % (sex, male)" in limits
+    assert "imagined states lie 3 times as far" in limits  # 1 + .1 * 20 against 1
+    assert "Not measured" not in limits
+    bare = model_card.card(_run(off_policy=None, drift=None))[3].sentences[-1]
+    assert bare == (
+        "Not measured in this run: estimates from logged doses, drift of imagined "
+        "states."
+    )
+
+
+def test_card_of_records_names_no_small_group_and_what_may_be_shared():
+    card = {p.heading: " ".join(p.sentences) for p in model_card.card(_run("records"))}
+    assert "under 50" not in card["Limits measured in this run"]
+    assert "No truth is known" in card["Limits measured in this run"]
+    privacy = card["Privacy: which files may be shared"]
+    assert "restricted/" in privacy
+    assert "never to be shared" in privacy
+    assert "Not for clinical use" in card["Intended use"]
