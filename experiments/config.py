@@ -17,10 +17,12 @@ from omgrl_jax.algorithms import (
     cql,
     iq_learn,
     iql,
+    ml_irl,
     mopo,
     morel,
     omg_rl,
     q_learning,
+    reward_regression,
 )
 from omgrl_jax.data.records import Space
 from omgrl_jax.learners.dyna import RolloutConfig
@@ -69,6 +71,8 @@ class RunConfig:
       morel: what MOReL adds.
       airl: what AIRL adds.
       iq_learn: what IQ-Learn adds.
+      reward_regression: what reward regression adds.
+      ml_irl: what offline ML-IRL adds.
     """
 
     state: str = ""
@@ -97,6 +101,10 @@ class RunConfig:
     morel: morel.Config = dataclasses.field(default_factory=morel.Config)
     airl: airl.Config = dataclasses.field(default_factory=airl.Config)
     iq_learn: iq_learn.Config = dataclasses.field(default_factory=iq_learn.Config)
+    reward_regression: reward_regression.Config = dataclasses.field(
+        default_factory=reward_regression.Config
+    )
+    ml_irl: ml_irl.Config = dataclasses.field(default_factory=ml_irl.Config)
 
     def __post_init__(self) -> None:
         """Rejects what cannot be meant, naming the flag; shares the parts."""
@@ -154,6 +162,10 @@ ALGORITHMS: dict[str, Callable[[RunConfig, Problem], Algorithm]] = {
     "morel": lambda c, p: morel.make(c.morel, p.space, p.dynamics),
     "airl": lambda c, p: airl.make(c.airl, p.space, p.dynamics),
     "iq_learn": lambda c, p: iq_learn.make(c.iq_learn, p.space),
+    "reward_regression": lambda c, p: reward_regression.make(
+        c.reward_regression, p.space, p.dynamics
+    ),
+    "ml_irl": lambda c, p: ml_irl.make(c.ml_irl, p.space, p.dynamics),
 }
 
 

@@ -17,10 +17,12 @@ from omgrl_jax.algorithms import (
     cql,
     iq_learn,
     iql,
+    ml_irl,
     mopo,
     morel,
     omg_rl,
     q_learning,
+    reward_regression,
 )
 from omgrl_jax.data import records
 from omgrl_jax.learners import actor, dyna, known_reward, reward
@@ -91,6 +93,13 @@ def make_airl():
     return airl.make(config, space, made.dynamics), data
 
 
+def make_learned(module, **settings):
+    space, made, _, data = task()
+    reward = dataclasses.replace(REWARD, **settings)
+    config = module.Config(agent=AGENT, rollout=ROLLOUT, reward=reward)
+    return module.make(config, space, made.dynamics), data
+
+
 MAKERS = {
     "combo": functools.partial(make_combo, push_down="logsumexp", entropy_target=0.5),
     "omg_rl, paper": functools.partial(make_omg_rl, mode="paper"),
@@ -107,6 +116,8 @@ MAKERS = {
     "iq_learn": functools.partial(
         make_model_free, iq_learn.make, functools.partial(iq_learn.Config, target=True)
     ),
+    "reward_regression": functools.partial(make_learned, reward_regression, members=2),
+    "ml_irl": functools.partial(make_learned, ml_irl, inputs="outcome", normalise=True),
 }
 UPDATES = 3
 
