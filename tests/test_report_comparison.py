@@ -184,7 +184,7 @@ def test_reward_is_given_to_the_method_that_learned_it():
     assert run(["omg_rl", "combo"], ["r_psi"], []) == set()  # cannot be told
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def html():
     return page.render_several(MEMBERS)
 

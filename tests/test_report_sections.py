@@ -5,6 +5,7 @@ import report_results
 
 from experiments.report import (
     ablation,
+    checklist,
     drawing,
     model_card,
     off_policy,
@@ -53,20 +54,33 @@ def test_estimate_stands_with_interval_truth_weight_and_effective_size():
 
 def test_thin_estimates_are_warned_of_by_name():
     (warning,) = off_policy.block(_run()).warnings
-    assert "fewer than 50 effective patients: OMG-RL, stochastic by weighted" in warning
-    assert "(12.0)" in warning
+    assert "patients: OMG-RL, stochastic (12.0, 1 of 2 estimators)." in warning
     assert "cloning" not in warning  # rests on 55
     rows = report_results.build()["off_policy"]
     enough = [{**row, "ess": 50.0} for row in rows]
     assert off_policy.block(_run(off_policy=enough)).warnings == []
 
 
-def test_estimate_that_failed_is_not_shown():
+@pytest.mark.parametrize("end", ["low", "high", "value"])
+def test_estimate_without_interval_is_not_shown(end):
     rows = report_results.build()["off_policy"]
-    failed = [{**row, "value": None, "low": None, "high": None} for row in rows]
-    block = off_policy.block(_run(off_policy=failed))
-    assert not block.shows
-    assert "not shown" in block.absent[0]
+    rows[0][end] = None
+    block = off_policy.block(_run(off_policy=rows))
+    name = "OMG-RL, stochastic: weighted importance sampling"
+    assert _rows(block)[name][-1] == "2"  # seeds left
+    assert "1 of 12 estimates from logged doses are not shown" in block.absent[0]
+    failed = [{**row, end: None} for row in rows]
+    run = _run(off_policy=failed)
+    assert not off_policy.block(run).shows
+    assert "off_policy.ess" not in checklist.facts(run)
+    assert "estimates from logged doses" in model_card.limits(run)[1]
+
+
+def test_what_is_estimated_is_said():
+    config = {"soften": 0.1, "off_policy_horizon": 24, "off_policy_discount": 0.99}
+    text = off_policy.block(_run(config=config)).warnings[-1]
+    assert "do as clinicians do in 10 % of their decisions" in text
+    assert "over 24 hours; each hour counts 0.99 times the last" in text
 
 
 @pytest.mark.parametrize(("count", "shown"), [(0, 9), (10, 8), (11, 9), ("1–10", 8)])

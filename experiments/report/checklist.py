@@ -12,7 +12,7 @@ import pathlib
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from experiments.report import model_card, policies, subgroups, support
+from experiments.report import model_card, off_policy, policies, subgroups, support
 from experiments.report.results import Results
 from experiments.report.tables import Table
 
@@ -94,7 +94,7 @@ def facts(run: Results) -> frozenset[str]:
     """Returns what is known of a run, as names that items ask for."""
     found = {name for name in run.sections if run.get(name)}
     for name in found.copy():
-        section = run.get(name)
+        section = off_policy.shown(run) if name == "off_policy" else run.get(name)
         records = section if isinstance(section, list) else [section]
         for record in records:
             if isinstance(record, dict):

@@ -94,17 +94,9 @@ def _check_world(path: str, kind: str, sections: Mapping[str, Any]) -> None:
 
 
 def _check_intervals(path: str, rows: Any) -> None:
-    """An estimate from records is never shown without its interval."""
     for index, row in enumerate(rows):
         low, high = row["low"], row["high"]
-        if row["value"] is None:
-            continue
-        if low is None or high is None:
-            raise ResultsError(
-                f"{path}[{index}]: an estimate needs both ends of its interval, low "
-                "and high; where they are unknown, value must be null as well"
-            )
-        if low > high:
+        if low is not None and high is not None and low > high:
             raise ResultsError(
                 f"{path}[{index}].low: expected at most high = {high}, found {low}"
             )

@@ -179,7 +179,7 @@ def _reward_weights(run: Results) -> str:
 
 
 def _estimates(run: Results) -> str:
-    rows = [r for r in run.get("off_policy") or () if r["value"] is not None]
+    rows = off_policy.shown(run)
     sizes = [row["ess"] for row in rows if row["ess"] is not None]
     if not rows:
         return ""

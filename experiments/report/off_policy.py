@@ -24,24 +24,38 @@ _DEFAULT = "return"
 
 def block(run: Results) -> Block:
     """Returns the estimates from the log, with warnings where they rest on little."""
-    rows = [r for r in run.get("off_policy") or [] if r["value"] is not None]
+    every, rows = run.get("off_policy") or [], shown(run)
+    absent = []
+    if not every:
+        absent.append(blocks.lacks("Estimates from logged doses", "off_policy"))
+    elif len(rows) < len(every):
+        absent.append(
+            f"{len(every) - len(rows)} of {len(every)} estimates from logged doses are "
+            "not shown: they, or their intervals, do not exist. No recorded stay may "
+            "have followed the policy."
+        )
     if not rows:
-        reason = blocks.lacks("Estimates from logged doses", "off_policy")
-        return blocks.block(absent=[reason])
+        return blocks.block(absent=absent)
     known = words.measures(words.target_of(run.get("dataset")))
     rows.sort(key=lambda row: words.policy_order(row["policy"]))
-    pictures, shown = [], []
+    pictures, tables = [], []
     for (measure,), members in estimates.group(_named(rows), "measure").items():
         how = known.get(measure) or Measure(measure.replace("_", " ").capitalize(), "")
         for (estimator,), chosen in estimates.group(members, "estimator").items():
             pictures.append(_picture(chosen, estimator, how))
-        shown.append(
-            (
-                f"{how.label}, estimated from logged doses",
-                _table(members, blocks.hides(run)),
-            )
-        )
-    return blocks.block(pictures, shown, warnings=_warnings(rows))
+        title = f"{how.label}, estimated from logged doses"
+        tables.append((title, _table(members, blocks.hides(run))))
+    warnings = [*_warnings(rows), *_what(run)]
+    return blocks.block(pictures, tables, absent, warnings)
+
+
+def shown(run: Results) -> list[Row]:
+    """Returns the estimates that may be shown: those that have an interval."""
+    return [
+        row
+        for row in run.get("off_policy") or ()
+        if not any(row[key] is None for key in ("value", "low", "high"))
+    ]
 
 
 def thin(rows: Sequence[Row]) -> bool:
@@ -55,13 +69,16 @@ def _named(rows: Sequence[Row]) -> list[Row]:
 
 
 def _warnings(rows: Sequence[Row]) -> list[str]:
+    """Names the policies whose estimates rest on too few patients."""
     found = []
-    groups = estimates.group(rows, "policy", "mode", "estimator")
-    for (policy, mode, estimator), members in groups.items():
-        ess = estimates.over_seeds(members, "ess")
-        if ess and thin(members):
-            name = words.inside(words.estimator(estimator))
-            found.append(f"{words.with_mode(policy, mode)} by {name} ({ess.mean:.1f})")
+    for (policy, mode), members in estimates.group(rows, "policy", "mode").items():
+        groups = estimates.group(members, "estimator").values()
+        sizes = [estimates.over_seeds(g, "ess") for g in groups if thin(g)]
+        least = [size.mean for size in sizes if size]
+        if least:
+            name = words.with_mode(policy, mode)
+            span = " to ".join(f"{n:.1f}" for n in sorted({min(least), max(least)}))
+            found.append(f"{name} ({span}, {len(least)} of {len(groups)} estimators)")
     if not found:
         return []
     return [
@@ -69,6 +86,23 @@ def _warnings(rows: Sequence[Row]) -> list[str]:
         f"{'; '.join(found)}. A narrow interval there is no precision: the few "
         "patients who count may simply agree."
     ]
+
+
+def _what(run: Results) -> list[str]:
+    """Says which policy was estimated, and over what time, where the run gives it."""
+    config = run.get("config") or {}
+    found = []
+    if share := config.get("soften"):
+        found.append(
+            f"Estimated are softened policies, which do as clinicians do in "
+            f"{100 * share:g} % of their decisions; their truth, too, is that of the "
+            "softened policy."
+        )
+    if hours := config.get("off_policy_horizon"):
+        rate = config.get("off_policy_discount")
+        tail = "" if rate is None else f"; each hour counts {rate:g} times the last"
+        found.append(f"A return is the sum of rewards over {hours:g} hours{tail}.")
+    return [" ".join(found)] if found else []
 
 
 def _picture(rows: Sequence[Row], estimator: str, measure: Measure) -> Picture:

@@ -35,9 +35,9 @@ seconds, and every number is finite or null.
 (1) policy, mode, estimator, world ("records": the log), seed, value, its 95 % interval
 `low`..`high` over resampled patients, `ess` (effective number of patients), `largest`
 (the share of one patient in all weights), `truth` where a simulator knows it.
-`ess` and `largest` are null for estimators without weights; `value` is null where the
-interval is. Optional: `measure` (what is estimated; default the return), `patients`
-(how many there are).
+`ess` and `largest` are null for estimators without weights; a row whose value or
+interval is null is not shown. Optional: `measure` (what is estimated; default the
+return), `patients` (how many there are).
 (2) Over recorded states, the mean probability that a policy puts on doses to which the
 behaviour model gives less than `threshold`.
 (3) Mean distance of the states of model rollouts (`model`) and of later recorded states
