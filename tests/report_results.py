@@ -386,12 +386,6 @@ def members() -> list[comparison.Member]:
 
 
 @functools.cache
-def html_of_several() -> str:
-    """Returns the page of `members`, drawn once."""
-    return page.render_several(members())
-
-
-@functools.cache
 def html(kind: str = "virtual") -> str:
     """Returns the page of the complete document, drawn once."""
     return page.render(results.check(build(kind)))
