@@ -35,18 +35,6 @@ def task(state="history"):
     return space, records_lib.fit_scales(schema, space, arrays)
 
 
-def observed(space, scales, seen, amounts):
-    """States [H + 1, S] that a policy sees of one stay whose doses were `amounts`."""
-    start = simulation.start_observer(space, jax.tree.map(lambda x: x[0], seen))
-
-    def hour(observer, now):
-        seen, amount = now
-        state, tracked = simulation.observe(space, scales, observer, seen)
-        return simulation.Observer(tracked, amount, jnp.bool_(False)), state
-
-    return jax.lax.scan(hour, start, (seen, amounts))[1]
-
-
 def as_records(state, split, arrays):
     """The arrays by the path that training data take."""
     schema = cohort()[3]
@@ -59,9 +47,8 @@ def as_records(state, split, arrays):
 def test_a_policy_sees_the_states_that_it_was_trained_on(state, split):
     full, arrays, _, _ = cohort()
     space, scales = task(state)
-    see = jax.jit(jax.vmap(functools.partial(observed, space, scales)))
-    padded = np.pad(full.orders.total, ((0, 0), (0, 1)))
-    seen = np.asarray(see(full.observations, padded))
+    see = functools.partial(simulation.recorded_states, space, scales)
+    seen = np.asarray(jax.jit(jax.vmap(see))(full.observations, full.orders.total))
     chosen = np.flatnonzero(
         arrays.split == ("train", "validation", "test").index(split)
     )

@@ -59,6 +59,33 @@ def observe(
     return scales.state.apply(jnp.concatenate([features, tracked])), tracked
 
 
+def recorded_states(
+    space: Space, scales: Scales, seen: heparin.Observation, amounts: Array
+) -> Array:
+    """The states of one stay as a dataset holds them.
+
+    Args:
+      space: the task.
+      scales: the training scales.
+      seen: observations, leaves [H + 1, ...].
+      amounts: [H] doses given.
+
+    Returns:
+      [H + 1, S] standardised states.
+    """
+
+    def hour(
+        observer: Observer, now: tuple[heparin.Observation, Array]
+    ) -> tuple[Observer, Array]:
+        observed, amount = now
+        state, tracked = observe(space, scales, observer, observed)
+        return Observer(tracked, amount, jnp.bool_(False)), state
+
+    start = start_observer(space, jax.tree.map(lambda x: x[0], seen))
+    # The dose after the last observation does not matter: the scan ends there.
+    return jax.lax.scan(hour, start, (seen, jnp.pad(amounts, (0, 1))))[1]
+
+
 def learned_policy(
     space: Space,
     scales: Scales,
