@@ -26,7 +26,7 @@ class Config:
       rollout: use of the world model.
     """
 
-    penalty: float = dataclasses.field(default=0.1, metadata={"min": 0})
+    penalty: float = dataclasses.field(default=1.0, metadata={"min": 0})
     agent: sac.AgentConfig = dataclasses.field(default_factory=sac.AgentConfig)
     rollout: dyna.RolloutConfig = dataclasses.field(default_factory=dyna.RolloutConfig)
 
