@@ -1,0 +1,203 @@
+"""Can off-policy estimates be believed? Error and coverage where the value is known.
+
+    python -m experiments.ope_coverage --out=DIR --problem=garnet --replicates=200
+    python -m experiments.ope_coverage --out=DIR --problem=icu_sepsis
+    python -m experiments.ope_coverage --out=DIR --problem=heparin
+    python -m experiments.ope_coverage --out=DIR --problem=heparin \
+        --heparin_logger=clinicians
+
+Draws many logs, fits on each what has to be fitted (behaviour policy, Q), evaluates
+policies that depart from the logging one more and more, and compares with their true
+values: exact for tables, by treating new virtual patients for heparin. All replicates
+of a chunk run as one compiled program.
+
+Writes coverage.csv (a row for each estimator, shift and replicate: estimate, low, high,
+truth, truth_error, effective patients, largest weight; the latter two at the last
+step), summary.csv, coverage.svg and coverage.png, and prints the summary: bias, spread
+and root mean squared error of the estimates, the share of intervals that hold the truth
+with its standard error, their mean width, and the median effective number of patients.
+Where the truth is simulated, its standard error is in truth_error: keep it well below
+the errors that are to be seen.
+
+Every finished chunk is kept: the same command goes on where it stopped.
+"""
+
+import pathlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import tqdm
+from absl import flags
+
+from experiments.ope.problem import Config, Problem
+from omgrl_jax.ops.estimators import ESTIMATORS
+from omgrl_jax.runtime import devices, metrics, script, storage, sweep
+from omgrl_jax.runtime import flags as config_flags
+
+FIELDS = ("value", "low", "high", "ess", "largest")
+SHOWN = ("truth", "bias", "spread", "rmse", "coverage", "width", "ess")
+
+
+def make(config: Config) -> Problem:
+    """The problem that the configuration names."""
+    if config.problem == "heparin":
+        from experiments.ope import heparin as maker
+    else:
+        from experiments.ope import tables as maker
+    return maker.make(config)
+
+
+def run(config: Config, out: pathlib.Path) -> pd.DataFrame:
+    """Computes the chunks that are not there yet.
+
+    Args:
+      config: settings.
+      out: where to write.
+
+    Returns:
+      A row for each estimator, shift and replicate.
+
+    Raises:
+      ValueError: if `out` holds another study.
+    """
+    # Not at the top: it imports every algorithm.
+    from experiments.config import claim
+
+    claim(out, config, config.problem)
+    starts = range(0, config.replicates, config.chunk)
+    missing = [start for start in starts if not _chunk(out, start).is_file()]
+    if missing:
+        _compute(config, out, missing)
+    truth = _load(out / "truth.npz")
+    parts = [_load(_chunk(out, start)) for start in starts]
+    found = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+    return _rows(config, truth, found)
+
+
+def summarise(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row for each estimator and shift.
+
+    Args:
+      rows: the rows of `run`.
+
+    Returns:
+      Bias, spread and root mean squared error of the estimates that are defined, the
+      number of others, coverage, mean width of the intervals and median effective
+      patients. An interval that is not defined does not cover.
+    """
+    lines = []
+    for (name, shift), part in rows.groupby(["estimator", "shift"], sort=False):
+        error = part["estimate"] - part["truth"]
+        covers = (part["low"] <= part["truth"]) & (part["truth"] <= part["high"])
+        line = {
+            "estimator": name,
+            "shift": shift,
+            "replicates": len(part),
+            "truth": part["truth"].iloc[0],
+            "truth_error": part["truth_error"].iloc[0],
+            "bias": error.mean(),
+            "spread": error.std(ddof=1) if len(part) > 1 else 0.0,
+            "undefined": int(error.isna().sum()),
+            "rmse": float(np.sqrt(np.mean(np.square(error)))),
+            "coverage": covers.mean(),
+            "width": (part["high"] - part["low"]).mean(),
+            "ess": part["ess"].median(),
+        }
+        lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def table(summary: pd.DataFrame) -> str:
+    """The summary as text, a block for each shift."""
+    from experiments.ope.drawing import coverage_error
+
+    lines = []
+    for shift, part in summary.groupby("shift", sort=False):
+        head = "".join(f"{name:>16}" for name in SHOWN)
+        lines.append(f"{f'shift {shift:g}':<12}{head}")
+        for _, row in part.iterrows():
+            cells = {name: f"{row[name]:.4g}" for name in SHOWN}
+            error = coverage_error(row["coverage"], row["replicates"])
+            cells["coverage"] = f"{row['coverage']:.3f} ± {error:.3f}"
+            cells["ess"] = f"{row['ess']:.1f}"
+            line = "".join(f"{cells[name]:>16}" for name in SHOWN)
+            lines.append(f"{row['estimator']:<12}{line}")
+    return "\n".join(lines)
+
+
+def _chunk(out: pathlib.Path, start: int) -> pathlib.Path:
+    return out / "chunks" / f"{start:06d}.npz"
+
+
+def _load(path: pathlib.Path) -> dict[str, np.ndarray]:
+    with np.load(path, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def _compute(config: Config, out: pathlib.Path, starts: list[int]) -> None:
+    problem = make(config)
+    truth = {"value": problem.truth, "error": problem.truth_error}
+    storage.atomic_savez(out / "truth.npz", **truth)
+
+    @jax.jit
+    def replicates(numbers: jax.Array, data: Any) -> Any:
+        return sweep.sweep(problem.replicate, numbers, data)
+
+    for start in tqdm.tqdm(starts, "chunks", disable=None):
+        stop = min(start + config.chunk, config.replicates)
+        found = replicates(jnp.arange(start, stop), problem.data)
+        arrays = {}
+        for name, estimate in found.items():
+            # Of the diagnostics by step, the last one: there the weights are worst.
+            last = estimate._replace(
+                ess=estimate.ess[..., -1], largest=estimate.largest[..., -1]
+            )
+            arrays |= {f"{name}.{k}": np.asarray(v) for k, v in last._asdict().items()}
+        storage.atomic_savez(_chunk(out, start), **arrays)
+
+
+def _rows(
+    config: Config, truth: dict[str, np.ndarray], found: dict[str, np.ndarray]
+) -> pd.DataFrame:
+    frames = []
+    for name in ESTIMATORS:
+        for k, shift in enumerate(config.shifts):
+            columns = {field: found[f"{name}.{field}"][:, k] for field in FIELDS}
+            frame = pd.DataFrame(columns).rename(columns={"value": "estimate"})
+            frame.insert(0, "replicate", np.arange(len(frame)))
+            frame.insert(0, "shift", shift)
+            frame.insert(0, "estimator", name)
+            frame["truth"] = truth["value"][k]
+            frame["truth_error"] = truth["error"][k]
+            frames.append(frame)
+    return pd.concat(frames, ignore_index=True)
+
+
+def define_flags() -> None:
+    """The output directory and every field of the configuration."""
+    flags.DEFINE_string("out", None, "Directory to write to; made when missing.")
+    flags.mark_flag_as_required("out")
+    config_flags.define(Config)
+
+
+def main() -> None:
+    """Runs the study that the flags describe."""
+    from experiments.ope import drawing
+
+    config, out = config_flags.read(Config), pathlib.Path(flags.FLAGS.out)
+    devices.configure_host_devices()
+    rows = run(config, out)
+    summary = summarise(rows)
+    metrics.write_csv(out / "coverage.csv", rows)
+    metrics.write_csv(out / "summary.csv", summary)
+    for kind in ("svg", "png"):
+        picture = drawing.write(summary, config.ope.level, kind)
+        storage.atomic_write(out / f"coverage.{kind}", picture)
+    print(table(summary))
+
+
+if __name__ == "__main__":
+    script.run(main, define_flags)
