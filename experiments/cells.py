@@ -124,6 +124,7 @@ class Study:
             {
                 "title": cell.name,
                 "kind": task.schema.kind,
+                **collect.dataset_sections(task, pathlib.Path(self.directory)),
                 "policies": policies,
                 "reward_alignment": alignment,
                 "learning": collect.learning_rows(config, trained),
@@ -146,12 +147,14 @@ def run_all(
       Name -> sections.
 
     Raises:
-      ValueError: if two cells have one name.
+      ValueError: if two cells have one name, or the dataset does not allow a setting.
     """
     names = [cell.name for cell in cells]
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise ValueError(f"two cells are called {', '.join(sorted(twice))}")
+    for cell in cells:  # what the dataset does not allow stops before any work
+        study.task(cell.config)
     return {cell.name: study.run(cell, cell.name in with_baselines) for cell in cells}
 
 

@@ -25,6 +25,8 @@ from omgrl_jax.algorithms import (
     reward_regression,
 )
 from omgrl_jax.data.records import Space
+from omgrl_jax.evaluation import off_policy
+from omgrl_jax.learners import fitted_q
 from omgrl_jax.learners.dyna import RolloutConfig
 from omgrl_jax.learners.reward import RewardConfig
 from omgrl_jax.learners.soft_actor_critic import AgentConfig
@@ -56,6 +58,10 @@ class RunConfig:
       shifted_patients: judge on an older, heavier population with renal impairment
         instead of the one that made the dataset.
       model_hours: hours of the rollouts on which policies are scored in the model.
+      soften: share of decisions in which a policy that is evaluated off-policy does
+        as clinicians do.
+      off_policy: horizon, discount and intervals of off-policy estimates.
+      fitted_q: how action values are fitted for them.
       behaviour_hidden: widths of the behaviour policy's layers.
       world: the world model.
       fit: how its networks and the behaviour policy are fitted.
@@ -86,6 +92,9 @@ class RunConfig:
     hours: int = 48
     shifted_patients: bool = False
     model_hours: int = 24
+    soften: float = dataclasses.field(default=0.1, metadata={"above": 0, "below": 1})
+    off_policy: off_policy.Config = dataclasses.field(default_factory=off_policy.Config)
+    fitted_q: fitted_q.Config = dataclasses.field(default_factory=fitted_q.Config)
     behaviour_hidden: tuple[int, ...] = (128, 128)
     world: WorldConfig = dataclasses.field(default_factory=WorldConfig)
     fit: FitConfig = dataclasses.field(default_factory=FitConfig)

@@ -77,6 +77,7 @@ def run(
     # JAX starts with these imports, after the host devices were configured.
     from experiments import (
         collect,
+        estimating,
         fitting,
         held_out,
         judging,
@@ -116,6 +117,8 @@ def run(
     sections["policies"] += held_out.policy_rows(config, task, models, trained)
     sections["support"] = held_out.support_rows(config, task, models, trained)
     sections["drift"] = held_out.drift_rows(config, task, models, trained)
+    sections["off_policy"] = estimating.off_policy_rows(config, task, models, trained)
+    sections["behaviour_calibration"] = estimating.calibration_rows(task, models)
     if virtual:
         treated = treating.treat_all(config, task, models, trained)
         sections["policies"] += treating.policy_rows(treated)

@@ -1,5 +1,6 @@
 """Judges models and policies where the truth is known: in the virtual patients."""
 
+import functools
 from typing import Any
 
 import jax
@@ -137,21 +138,10 @@ def _true_courses(
     """New clinicians' stays from hour `begin`, with the true aPTT of every hour."""
     treated = stays.simulate(distribution, practice, key, patients, begin + horizon)
 
-    def states_of(seen: heparin.Observation, amounts: jax.Array) -> jax.Array:
-        first = jax.tree.map(lambda x: x[0], seen)
-        observer = simulation.start_observer(task.space, first)
-
-        def hour(observer: Any, now: Any) -> Any:
-            seen, amount = now
-            state, tracked = simulation.observe(task.space, task.scales, observer, seen)
-            return simulation.Observer(tracked, amount, jnp.bool_(False)), state
-
-        _, states = jax.lax.scan(hour, observer, (seen, amounts))
-        return states
-
+    states_of = functools.partial(simulation.recorded_states, task.space, task.scales)
     amounts = treated.orders.total
-    padded = jnp.pad(amounts, ((0, 0), (0, 1)))
-    states = jax.jit(jax.vmap(states_of))(treated.observations, padded)[:, begin:]
+    states = jax.jit(jax.vmap(states_of))(treated.observations, amounts)
+    states = states[:, begin:]
     scale = task.scales.channel
     given = amounts[:, begin:]
     return dynamics.Courses(

@@ -20,7 +20,7 @@ from experiments.report import results
 from omgrl_jax.data import dataset
 
 ROOT = pathlib.Path(__file__).parents[1]
-PATIENCE = 300.0
+PATIENCE = 900.0  # seconds; a guard against hanging, generous to slow machines
 SMALL = {
     "seeds": 2,
     "epochs": 4,
@@ -44,6 +44,10 @@ SMALL = {
     "fit_members": 3,
     "fit_elites": 2,
     "fit_max_epochs": 2,
+    "fitted_q_steps": 5,
+    "fitted_q_hidden": 8,
+    "off_policy_horizon": 6,
+    "off_policy_resamples": 20,
 }
 
 

@@ -17,7 +17,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import logging
 
 from omgrl_jax.evaluation import in_model
 from omgrl_jax.evaluation.episodes import (
@@ -212,7 +211,7 @@ def evaluate(
       behaviour: the fitted (and calibrated) behaviour policy and its parameters.
 
     Returns:
-      Name -> estimate. Doubtful ones are logged as warnings.
+      Name -> estimate. Ask `doubtful` before believing one.
     """
     fit_key, bootstrap_key = jax.random.split(key)
 
@@ -224,17 +223,7 @@ def evaluate(
     states = judged.states[:, :-1]
     log = log_of(judged, log_probs(policy, states), log_probs(behaviour, states), q)
     count = count_patients(judged)
-    found = estimate(bootstrap_key, config, log, judged.patients, count)
-    for name, one in found.items():
-        if doubtful(one):
-            logging.warning(
-                "off-policy estimate '%s' rests on %.1f effective patients (fewer than "
-                "%.0f): do not believe it or its interval",
-                name,
-                float(jnp.min(one.ess)),
-                LEAST_PATIENTS,
-            )
-    return found
+    return estimate(bootstrap_key, config, log, judged.patients, count)
 
 
 def doubtful(estimate: Estimate) -> bool:

@@ -1,0 +1,203 @@
+"""Off-policy evaluation of a run: what held-out doses alone say of each policy.
+
+Every policy is softened towards the clinicians before it is judged (`--soften`), since
+nobody changes practice overnight and ratios to doses never given tell nothing. Rows
+carry their interval, effective sample size and largest weight, and the truth where a
+simulator knows it.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import logging
+
+from experiments import judging
+from experiments.config import RunConfig
+from experiments.fitting import Models
+from experiments.task import Task
+from experiments.training import Trained
+from experiments.truth import evaluation_key, known, population
+from omgrl_jax.data import dataset as dataset_lib
+from omgrl_jax.envs import stays
+from omgrl_jax.evaluation import calibration, episodes, off_policy, simulation
+from omgrl_jax.learners import known_reward
+from omgrl_jax.ops import clinical
+from omgrl_jax.types import Params, Policy
+
+Named = dict[str, tuple[Policy, Params]]
+
+
+def off_policy_rows(
+    config: RunConfig, task: Task, models: Models, trained: dict[str, Trained]
+) -> list[dict[str, Any]]:
+    """Estimates of every learned policy and of cloned clinicians, by seed.
+
+    Args:
+      config: the run's configuration.
+      task: the task.
+      models: fitted models.
+      trained: trained algorithms.
+
+    Returns:
+      The report's rows; none where the state does not hold what was last measured, so
+      that no reward can be read from records.
+    """
+    try:
+        reward = _reward(task)
+    except ValueError as error:
+        logging.info("No off-policy estimates: %s", error)
+        return []
+    fitting, judged = (
+        _episodes(config, task, name, reward) for name in ("train", "test")
+    )
+    rows, doubted = [], set()
+    for index, seed in enumerate(config.seed_list):
+        world = models.fitted[index].world
+        behaviour = calibrated(task, models, index)
+        key = jax.random.fold_in(jax.random.key(seed), 79)
+        for place, (name, policy) in enumerate(
+            softened(config, task, models, trained, index).items()
+        ):
+            model_key, key_of_policy = jax.random.split(jax.random.fold_in(key, place))
+            found = off_policy.evaluate(
+                key_of_policy,
+                config.off_policy,
+                config.fitted_q,
+                fitting,
+                judged,
+                policy,
+                behaviour,
+            )
+            believed = off_policy.model_value(
+                model_key,
+                config.off_policy,
+                (models.world, world),
+                policy,
+                reward,
+                judged,
+            )
+            truth = true_value(config, task, policy, judged, seed)
+            if off_policy.doubtful(found["wdr"]):
+                doubted.add(name)
+            for estimator, one in {**found, "model": believed}.items():
+                row = {"policy": name, "mode": "stochastic", "estimator": estimator}
+                row |= {"world": "records", "seed": seed, "truth": truth}
+                rows.append({**row, **_numbers(one, estimator)})
+    if doubted:
+        logging.warning(
+            "Off-policy estimates of %s rest on fewer than %.0f effective patients: do "
+            "not believe them or their intervals",
+            ", ".join(sorted(doubted)),
+            off_policy.LEAST_PATIENTS,
+        )
+    return rows
+
+
+def calibration_rows(task: Task, models: Models) -> list[dict[str, Any]]:
+    """Reliability of the first seed's calibrated behaviour policy on held-out stays."""
+    policy, params = calibrated(task, models, 0)
+    rows = task.test.transitions
+    log_probs = jax.jit(policy.log_probs)(params, task.test.states[rows])
+    found = calibration.calibration(log_probs, task.test.actions[rows])
+    curve = jax.tree.map(np.asarray, found.actions)
+    out = []
+    for k in range(curve.count.shape[1]):
+        count = float(curve.count[:, k].sum())
+        if count == 0:
+            continue
+        shares = np.nan_to_num(curve.count[:, k]) / count
+        predicted = float(np.nansum(shares * np.nan_to_num(curve.predicted[:, k])))
+        observed = float(np.nansum(shares * np.nan_to_num(curve.observed[:, k])))
+        out.append({"predicted": predicted, "observed": observed, "count": int(count)})
+    return out
+
+
+def calibrated(task: Task, models: Models, index: int) -> tuple[Policy, Params]:
+    """The behaviour policy of one seed at the temperature that validation asks for."""
+    params = models.fitted[index].behaviour
+    rows = task.validation.transitions
+    log_probs = models.behaviour.log_probs(params, task.validation.states[rows])
+    heat = calibration.fit_temperature(log_probs, task.validation.actions[rows])
+    return calibration.tempered(models.behaviour), (params, heat)
+
+
+def softened(
+    config: RunConfig,
+    task: Task,
+    models: Models,
+    trained: dict[str, Trained],
+    index: int,
+) -> Named:
+    """The policies to judge: learned ones softened, and the behaviour policy itself."""
+    behaviour = calibrated(task, models, index)
+    found: Named = {}
+    for name, (policy, params) in judging.learned_policies(trained, index).items():
+        mixed = off_policy.softened(policy, behaviour[0], config.soften)
+        found[name] = mixed, (params, behaviour[1])
+    return {**found, "behavioural_cloning": behaviour}
+
+
+def true_value(
+    config: RunConfig,
+    task: Task,
+    policy: tuple[Policy, Params],
+    judged: episodes.Episodes,
+    seed: int,
+) -> float | None:
+    """The value that the estimators estimate, from new virtual patients.
+
+    Args:
+      config: the run's configuration.
+      task: the task.
+      policy: the policy and its parameters.
+      judged: the stays whose lengths decide for how long rewards count.
+      seed: whose new patients.
+
+    Returns:
+      The value; None where no simulator stands behind the dataset.
+    """
+    if not known(task) or task.space.target is None:
+        return None
+    distribution, _ = population(config, task)
+    _, low, high = task.space.target
+    lasting = jnp.mean(judged.alive.astype(jnp.float32), axis=0)
+    discounts = config.off_policy.discount ** jnp.arange(lasting.size)
+
+    @jax.jit
+    def run(params: Params, key: jax.Array) -> jax.Array:
+        doses = simulation.learned_policy(
+            task.space, task.scales, policy[0].log_probs, params
+        )
+        treated = stays.simulate_policy(
+            distribution, doses, key, config.patients, lasting.size
+        )
+        reported = treated.observations.channel_value[:, 1:, 0]
+        rewards = jnp.mean(clinical.range_reward(reported, low, high), axis=0)
+        return jnp.sum(discounts * lasting * rewards)
+
+    return float(run(policy[1], evaluation_key(seed, 5)))
+
+
+def _reward(task: Task) -> episodes.Reward:
+    if task.space.recorded_reward is not None:
+        return known_reward.make(task.space, task.scales)
+    return episodes.reported_reward(task.space, task.scales)
+
+
+def _episodes(
+    config: RunConfig, task: Task, split: str, reward: episodes.Reward
+) -> episodes.Episodes:
+    chosen = task.arrays.split == dataset_lib.SPLITS.index(split)
+    records = getattr(task, split)
+    patients = np.asarray(task.arrays.patients)[chosen]
+    return episodes.episodes_of(records, reward, config.off_policy.horizon, patients)
+
+
+def _numbers(one: off_policy.Estimate, estimator: str) -> dict[str, float | None]:
+    numbers = {k: float(getattr(one, k)) for k in ("value", "low", "high")}
+    if estimator in ("fqe", "model"):  # no stay is weighted
+        return {**numbers, "ess": None, "largest": None}
+    ess, largest = float(jnp.min(one.ess)), float(jnp.max(one.largest))
+    return {**numbers, "ess": ess, "largest": largest}
