@@ -16,7 +16,10 @@ are 716 one-hot columns. Other methods see single transitions: --rollout_horizon
 effect on them.
 
 Each method trains in a folder of its own and goes on where it stopped; the same --out
-takes further methods later.
+takes further methods later. Three seeds of four methods take two minutes on two cores.
+
+The published figure of CartPole comes from another expert's episode, and returns differ
+more between episodes than between seeds: it says what can be reached, not what must be.
 """
 
 import dataclasses
