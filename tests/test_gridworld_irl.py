@@ -7,6 +7,7 @@ for exactly, so that what is found is the learner's doing. Its courses have a fi
 length, and states carry the time; AIRL and IQ-Learn run whole, discounted, without.
 """
 
+import dataclasses
 import functools
 
 import gridworld as grid
@@ -103,10 +104,13 @@ def demonstrations(walks=8192):
 
 
 @functools.cache
-def learner(mode, inputs, size=128):
-    """`run(key, on_policy, windows, log_mu) -> rewards [epochs, H, S, A]`, compiled."""
+def learner(modes, inputs, size=128):
+    """`run(key, choice, on_policy, windows, log_mu) -> rewards [epochs, H, S, A]`.
+
+    `choice` numbers the mode. The modes "paper" and "gcl" differ only in the density
+    that they give to the same loss, and share what is slow here: the compilation.
+    """
     config = reward_lib.RewardConfig(
-        mode=mode,
         inputs=inputs,
         hidden=(),
         learning_rate=0.02,
@@ -115,7 +119,16 @@ def learner(mode, inputs, size=128):
         batch=size,
         steps=5,
     )
-    made = reward_lib.make(config, space(TIMES * CELLS), TABULAR, TABULAR)
+    every = [
+        reward_lib.make(
+            dataclasses.replace(config, mode=mode),
+            space(TIMES * CELLS),
+            TABULAR,
+            TABULAR,
+        )
+        for mode in modes
+    ]
+    made = every[0]
     moves = jnp.asarray(MOVES, jnp.float32)
 
     def policy_for(rewards, on_policy):
@@ -128,20 +141,24 @@ def learner(mode, inputs, size=128):
         pool = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1)[None], steps)
         return reward_lib.Pool(pool, policy[None])
 
-    def epoch(on_policy, windows, log_mu, state, key):
+    def densities(choice, *args):
+        each = [made.densities(*args) for made in every]
+        return jax.tree.map(lambda *x: jnp.stack(x)[choice], *each)
+
+    def epoch(choice, on_policy, windows, log_mu, state, key):
         rollout_key, window_key, reward_key = jax.random.split(key, 3)
         rewards = made.value(state.params, every_pair())
         policy = policy_for(rewards, on_policy)
         pool = collect(rollout_key, policy, windows.state[:, 0])
         chosen = jax.random.randint(window_key, (size,), 0, windows.action.shape[0])
         drawn = jax.tree.map(lambda x: x[chosen], windows)
-        densities = made.densities(pool, policy, log_mu, drawn)
-        state, _ = made.update(state, reward_key, pool, densities, drawn)
+        density = densities(choice, pool, policy, log_mu, drawn)
+        state, _ = made.update(state, reward_key, pool, density, drawn)
         return state, rewards
 
     @jax.jit
-    def run(key, on_policy, windows, log_mu):
-        one = functools.partial(epoch, on_policy, windows, log_mu)
+    def run(key, *args):
+        one = functools.partial(epoch, *args)
         init_key, key = jax.random.split(key)
         return jax.lax.scan(one, made.init(init_key), jax.random.split(key, 160))[1]
 
@@ -151,8 +168,9 @@ def learner(mode, inputs, size=128):
 @functools.cache
 def learned(mode, inputs="outcome", on_policy=True):
     """Reward [H, S, A] that the learner settles on: the mean of the last half."""
-    run = learner(mode, inputs)
-    rewards = np.asarray(run(jax.random.key(0), on_policy, *demonstrations()))
+    modes = ("step",) if mode == "step" else ("gcl", "paper")
+    run, choice = learner(modes, inputs), modes.index(mode)
+    rewards = np.asarray(run(jax.random.key(0), choice, on_policy, *demonstrations()))
     return rewards[len(rewards) // 2 :].mean(axis=0, dtype=np.float64)
 
 
