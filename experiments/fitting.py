@@ -65,7 +65,11 @@ def key(config: RunConfig) -> str:
       config: the run's configuration.
     """
     fields = ("state", "train_stays", *MODEL_FIELDS)
-    settings = {n: v for n, v in flat(config).items() if n.startswith(fields)}
+    settings = {
+        name: value
+        for name, value in flat(config).items()
+        if any(name == field or name.startswith(f"{field}_") for field in fields)
+    }
     text = json.dumps(settings, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 

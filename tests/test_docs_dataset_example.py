@@ -76,11 +76,12 @@ def learned(written):
 def test_the_methods_learn_from_it(learned, name):
     space, made, policy, data = learned
     if name == "combo":
-        algorithm = combo.make(combo.Config(AGENT, ROLLOUT), space, made.dynamics)
-    else:
-        config = omg_rl.Config(
-            AGENT, ROLLOUT, reward.RewardConfig(hidden=(8,), steps=2)
+        algorithm = combo.make(
+            combo.Config(agent=AGENT, rollout=ROLLOUT), space, made.dynamics
         )
+    else:
+        psi = reward.RewardConfig(hidden=(8,), steps=2)
+        config = omg_rl.Config(agent=AGENT, rollout=ROLLOUT, reward=psi)
         algorithm = omg_rl.make(config, space, made.dynamics, policy)
     state = jax.jit(algorithm.init)(jax.random.key(0), data)
     update = jax.jit(algorithm.update)

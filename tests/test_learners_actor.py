@@ -140,7 +140,7 @@ def test_log_prob_of_picks_the_action_taken():
     ("settings", "field"),
     [
         ({"recorded_share": 0.0}, "recorded_share"),
-        ({"recorded_share": 1.0}, "recorded_share"),
+        ({"recorded_share": 1.1}, "recorded_share"),
         ({"entropy_target": 1.0}, "entropy_target"),
         ({"entropy_target": -6.0}, "entropy_target"),
     ],

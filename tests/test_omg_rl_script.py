@@ -151,8 +151,13 @@ def test_results_are_what_the_report_accepts(whole):
     checked = results.check(document)
     assert checked.unknown == ()
     assert {row["seed"] for row in checked.get("policies")} == {0, 1}
-    assert {row["world"] for row in checked.get("policies")} == {"model", "simulator"}
-    assert checked.get("intervention") and checked.get("reward_alignment")
+    worlds = {row["world"] for row in checked.get("policies")}
+    assert worlds == {"model", "records", "simulator"}
+    written = ("intervention", "reward_alignment", "support", "drift", "subgroups")
+    assert all(checked.get(section) for section in written)
+    estimated = {row["policy"] for row in checked.get("off_policy")}
+    assert estimated == {"omg_rl", "combo", "behavioural_cloning"}
+    assert all(np.isfinite(row["truth"]) for row in checked.get("off_policy"))
 
 
 @pytest.mark.slow
@@ -179,7 +184,7 @@ def test_recorded_rows_stay_in_the_restricted_folder(whole, script):
     }
     # Buffers and recorded arrays have an axis of as many rows; networks have none.
     kept = arrays(out)
-    assert any("omg_rl.npz:actor" in name for name in kept)
+    assert any("omg_rl.npz:agent.actor" in name for name in kept)
     for name, array in kept.items():
         assert not recorded & set(array.shape), (name, array.shape)
         assert array.size < 2000, (name, array.shape)

@@ -10,7 +10,15 @@ import pytest
 from test_omg_rl_script import Script
 
 from data_prep import virtual
-from experiments import ablations, cells, config, ground_truth, paper, printing
+from experiments import (
+    ablations,
+    cells,
+    config,
+    fitting,
+    ground_truth,
+    paper,
+    printing,
+)
 from experiments.report import results
 from experiments.task import fewer_stays
 from omgrl_jax.data import dataset
@@ -32,7 +40,7 @@ def place(tmp_path_factory):
 @pytest.mark.slow
 def test_ablations_compare_settings_on_the_same_worlds_and_patients(place, tmp_path):
     script = Script(place / "cache", place / "cohort", "experiments.ablations")
-    settings = {"seeds": 1, "epochs": 2, "groups": "rollouts"}
+    settings = {"seeds": 1, "epochs": 5, "interval": 5, "groups": "rollouts"}
     # What the dataset does not allow stops before any model is fitted.
     said = script.refused(tmp_path / "no", "--train_stays=1000", **settings)
     assert "--train_stays=1000: the dataset has" in said
@@ -61,7 +69,7 @@ def test_ablations_compare_settings_on_the_same_worlds_and_patients(place, tmp_p
     assert code == 0, errors
     assert again.splitlines()[-4:] == printed.splitlines()[-4:]
     assert before == {p: p.stat().st_mtime_ns for p in out.rglob("results.json")}
-    assert "epochs was 2, now 3" in script.refused(out, **{**settings, "epochs": 3})
+    assert "epochs was 5, now 3" in script.refused(out, **{**settings, "epochs": 3})
 
 
 @pytest.mark.slow
@@ -226,3 +234,19 @@ def test_conditions_are_flags_of_cohorts_and_settings():
         config_flags.changed(base, condition.setting)
     with pytest.raises(ValueError, match="--conditions=rain: choose among usual"):
         ground_truth.run(base, None, 0, ["rain"])
+
+
+def test_models_are_shared_by_settings_that_they_do_not_depend_on():
+    base = config.RunConfig(state="full")
+    for other in (["--fitted_q_steps=7"], ["--epochs=3"], ["--reward_mode=step"]):
+        assert fitting.key(config_flags.changed(base, other)) == fitting.key(base)
+        changed = config_flags.changed(base, other).before_training()
+        assert fitting.key(changed) == fitting.key(base)
+    for other in (
+        ["--fit_members=3"],
+        ["--world_hidden=8"],
+        ["--train_stays=5"],
+        ["--state=paper"],
+        ["--behaviour_hidden=4"],
+    ):
+        assert fitting.key(config_flags.changed(base, other)) != fitting.key(base)
