@@ -243,7 +243,7 @@ def test_models_are_shared_by_settings_that_they_do_not_depend_on():
         changed = config_flags.changed(base, other).before_training()
         assert fitting.key(changed) == fitting.key(base)
     for other in (
-        ["--fit_members=3"],
+        ["--fit_elites=4"],
         ["--world_hidden=8"],
         ["--train_stays=5"],
         ["--state=paper"],
