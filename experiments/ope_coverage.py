@@ -7,17 +7,18 @@
         --heparin_logger=clinicians
 
 Draws many logs, fits on each what has to be fitted (behaviour policy, Q), evaluates
-policies that depart from the logging one more and more, and compares with their true
-values: exact for tables, by treating new virtual patients for heparin. All replicates
-of a chunk run as one compiled program.
+policies that turn from the behaviour policy to another one more and more, and compares
+with their true values: exact for tables, by treating new virtual patients for heparin.
+All replicates of a chunk run as one compiled program.
 
 Writes coverage.csv (a row for each estimator, shift and replicate: estimate, low, high,
-truth, truth_error, effective patients, largest weight; the latter two at the last
-step), summary.csv, coverage.svg and coverage.png, and prints the summary: bias, spread
-and root mean squared error of the estimates, the share of intervals that hold the truth
-with its standard error, their mean width, and the median effective number of patients.
-Where the truth is simulated, its standard error is in truth_error: keep it well below
-the errors that are to be seen.
+effective patients and largest weight at the last step, truth, truth_error),
+summary.csv, coverage.svg and coverage.png, and prints the summary: bias, spread and
+root mean squared error of the estimates, the share of intervals that hold the truth
+with its standard error, their median width, and the median effective number of
+patients. Where the truth is simulated, its standard error is in truth_error: keep it
+well below the errors that are to be seen. Estimates that are not finite are counted
+(`undefined`) and left out of the errors; they never hold the truth.
 
 Every finished chunk is kept: the same command goes on where it stopped.
 """
@@ -37,6 +38,7 @@ from omgrl_jax.ops.estimators import ESTIMATORS
 from omgrl_jax.runtime import devices, metrics, script, storage, sweep
 from omgrl_jax.runtime import flags as config_flags
 
+TRUTH = ("truth", "truth_error")
 FIELDS = ("value", "low", "high", "ess", "largest")
 SHOWN = ("truth", "bias", "spread", "rmse", "coverage", "width", "ess")
 
@@ -71,10 +73,9 @@ def run(config: Config, out: pathlib.Path) -> pd.DataFrame:
     missing = [start for start in starts if not _chunk(out, start).is_file()]
     if missing:
         _compute(config, out, missing)
-    truth = _load(out / "truth.npz")
     parts = [_load(_chunk(out, start)) for start in starts]
     found = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
-    return _rows(config, truth, found)
+    return _rows(config, found)
 
 
 def summarise(rows: pd.DataFrame) -> pd.DataFrame:
@@ -84,26 +85,27 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
       rows: the rows of `run`.
 
     Returns:
-      Bias, spread and root mean squared error of the estimates that are defined, the
-      number of others, coverage, mean width of the intervals and median effective
+      Bias, spread and root mean squared error of the estimates that are finite, the
+      number of others, coverage, median width of the intervals and median effective
       patients. An interval that is not defined does not cover.
     """
     lines = []
     for (name, shift), part in rows.groupby(["estimator", "shift"], sort=False):
         error = part["estimate"] - part["truth"]
+        error = error.where(np.isfinite(error))
         covers = (part["low"] <= part["truth"]) & (part["truth"] <= part["high"])
         line = {
             "estimator": name,
             "shift": shift,
             "replicates": len(part),
-            "truth": part["truth"].iloc[0],
-            "truth_error": part["truth_error"].iloc[0],
+            "truth": part["truth"].mean(),
+            "truth_error": part["truth_error"].mean(),
             "bias": error.mean(),
             "spread": error.std(ddof=1) if len(part) > 1 else 0.0,
             "undefined": int(error.isna().sum()),
             "rmse": float(np.sqrt(np.mean(np.square(error)))),
             "coverage": covers.mean(),
-            "width": (part["high"] - part["low"]).mean(),
+            "width": (part["high"] - part["low"]).median(),
             "ess": part["ess"].median(),
         }
         lines.append(line)
@@ -139,8 +141,6 @@ def _load(path: pathlib.Path) -> dict[str, np.ndarray]:
 
 def _compute(config: Config, out: pathlib.Path, starts: list[int]) -> None:
     problem = make(config)
-    truth = {"value": problem.truth, "error": problem.truth_error}
-    storage.atomic_savez(out / "truth.npz", **truth)
 
     @jax.jit
     def replicates(numbers: jax.Array, data: Any) -> Any:
@@ -149,8 +149,8 @@ def _compute(config: Config, out: pathlib.Path, starts: list[int]) -> None:
     for start in tqdm.tqdm(starts, "chunks", disable=None):
         stop = min(start + config.chunk, config.replicates)
         found = replicates(jnp.arange(start, stop), problem.data)
-        arrays = {}
-        for name, estimate in found.items():
+        arrays = {name: np.asarray(getattr(found, name)) for name in TRUTH}
+        for name, estimate in found.estimates.items():
             # Of the diagnostics by step, the last one: there the weights are worst.
             last = estimate._replace(
                 ess=estimate.ess[..., -1], largest=estimate.largest[..., -1]
@@ -159,9 +159,7 @@ def _compute(config: Config, out: pathlib.Path, starts: list[int]) -> None:
         storage.atomic_savez(_chunk(out, start), **arrays)
 
 
-def _rows(
-    config: Config, truth: dict[str, np.ndarray], found: dict[str, np.ndarray]
-) -> pd.DataFrame:
+def _rows(config: Config, found: dict[str, np.ndarray]) -> pd.DataFrame:
     frames = []
     for name in ESTIMATORS:
         for k, shift in enumerate(config.shifts):
@@ -170,8 +168,8 @@ def _rows(
             frame.insert(0, "replicate", np.arange(len(frame)))
             frame.insert(0, "shift", shift)
             frame.insert(0, "estimator", name)
-            frame["truth"] = truth["value"][k]
-            frame["truth_error"] = truth["error"][k]
+            for field in TRUTH:
+                frame[field] = found[field][:, k]
             frames.append(frame)
     return pd.concat(frames, ignore_index=True)
 

@@ -63,7 +63,7 @@ def write(summary: pd.DataFrame, level: float, kind: str) -> bytes:
 
 
 def _core(summary: pd.DataFrame) -> float:
-    """Errors up to this size are drawn on a linear scale: those of most estimators."""
+    """A power of ten below which errors are drawn on a linear scale: most are."""
     size = np.abs(summary["bias"]) + summary["spread"]
-    finite = size[np.isfinite(size)]
-    return max(float(finite.median()), 1e-6) if len(finite) else 1.0
+    middle = float(size[np.isfinite(size)].median())
+    return 10.0 ** np.ceil(np.log10(middle)) if middle > 0 else 1.0

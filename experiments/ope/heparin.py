@@ -1,9 +1,9 @@
 """Virtual patients: logs of loggers known and unknown, truth by treating new patients.
 
 The reward is r_p of the aPTT last REPORTED at the end of each hour: what a recorder can
-compute, in logs and in truth alike. The evaluated policies tilt a policy cloned from
-clinicians towards higher doses, `pi(a|s) ~ mu_0(a|s) exp(shift x level(a))` with levels
-from -1/2 to 1/2: the ratios to the cloned policy stay within `exp(|shift|)` an hour.
+compute, in logs and in truth alike. The target of the evaluated policies is a policy
+cloned from clinicians, tilted to high doses: `pi(a|s) ~ mu_0(a|s) exp(tilt level(a))`
+with levels from -1/2 to 1/2.
 """
 
 import functools
@@ -14,12 +14,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from data_prep import virtual
-from experiments.ope.problem import Config, HeparinConfig, Problem
+from experiments.ope.problem import (
+    Config,
+    HeparinConfig,
+    Problem,
+    Replicate,
+    mixture,
+)
 from omgrl_jax import optimize
 from omgrl_jax.data import records as records_lib
 from omgrl_jax.data.records import Scales, Space
 from omgrl_jax.envs import clinicians, heparin, stays
-from omgrl_jax.evaluation import off_policy, simulation
+from omgrl_jax.evaluation import calibration, off_policy, simulation
 from omgrl_jax.evaluation.episodes import Episodes, log_of
 from omgrl_jax.learners import actor as actor_lib
 from omgrl_jax.ops import clinical
@@ -35,7 +41,7 @@ class Data(NamedTuple):
       scales: standardisation and doses, fitted on the pilot stays.
       edges: upper edges of the dose bins.
       clone: parameters of the policy cloned from the pilot stays.
-      shifts: [K] tilts of the evaluated policies.
+      shifts: [K] shares of decisions by the target.
     """
 
     scales: Scales
@@ -45,7 +51,7 @@ class Data(NamedTuple):
 
 
 def make(config: Config) -> Problem:
-    """Virtual patients and the true values of the tilted policies.
+    """Virtual patients, dosed and recorded as a configuration says.
 
     Args:
       config: the study's settings.
@@ -54,56 +60,64 @@ def make(config: Config) -> Problem:
       The problem; its values have standard errors.
     """
     space, data = _pilot(config)
-    run = jax.jit(functools.partial(_true_returns, config, space))
-    returns = [np.asarray(run(data, shift), np.float64) for shift in data.shifts]
-    size = config.heparin.truth_patients
-    return Problem(
-        truth=np.array([x.mean() for x in returns]),
-        truth_error=np.array([x.std(ddof=1) / np.sqrt(size) for x in returns]),
-        data=data,
-        replicate=functools.partial(_replicate, config, space),
-    )
+    return Problem(data, functools.partial(_replicate, config, space))
 
 
-def tilted(policy: Policy, num_actions: int) -> Policy:
-    """Log odds of the highest against the lowest dose raised by a shift.
+def cloned(config: HeparinConfig, space: Space) -> Policy:
+    """A network at a fitted temperature; the parameters that `clone` returns."""
+    actor = actor_lib.make(config.hidden, space.state_dim, space.num_actions)
+    return calibration.tempered(actor.policy)
+
+
+def mixed(config: HeparinConfig, space: Space) -> Policy:
+    """The evaluated policy: the behaviour policy, and the target in a share.
 
     Args:
-      policy: a policy over doses in rising order.
-      num_actions: `A`.
+      config: network and tilt.
+      space: the task; its actions are doses in rising order.
 
     Returns:
-      A policy with the parameters (those of `policy`, shift []).
+      A policy with the parameters (behaviour, clone, shift []).
     """
-    level = np.linspace(-0.5, 0.5, num_actions, dtype=np.float32)
+    inner = cloned(config, space)
+    level = np.linspace(-0.5, 0.5, space.num_actions, dtype=np.float32)
 
-    def log_probs(params: tuple[Params, Array], states: Array) -> Array:
-        inner, shift = params
-        scores = policy.log_probs(inner, states)
-        return jax.nn.log_softmax(
-            scores + jnp.broadcast_to(shift * level, scores.shape)
-        )
+    def log_probs(params: tuple[Params, Params, Array], states: Array) -> Array:
+        behaviour, clone, shift = params
+        scores = inner.log_probs(clone, states)
+        tilt = jnp.broadcast_to(config.tilt * level, scores.shape)
+        target = jax.nn.log_softmax(scores + tilt)
+        return mixture(inner.log_probs(behaviour, states), target, shift)
 
     return Policy(log_probs)
 
 
 def clone(
     key: Key, config: HeparinConfig, states: Array, actions: Array, num_actions: int
-) -> Params:
-    """Maximum likelihood for a fixed number of steps, so that it can be mapped.
+) -> tuple[Params, Array]:
+    """Maximum likelihood with an early stop, of fixed length so that it can be mapped.
+
+    The last fifth of the stays decides which round is kept, and the temperature.
 
     Args:
       key: consumed.
       config: network and steps.
-      states: [M, S].
-      actions: [M] int32.
+      states: [N, T, S].
+      actions: [N, T] int32.
       num_actions: `A`.
 
     Returns:
-      Parameters of `_actor`.
+      Parameters of the policy `cloned`: those of the network, and the temperature.
     """
     actor = actor_lib.make(config.hidden, states.shape[-1], num_actions)
     optimizer = optimize.adam(config.clone_rate)
+    count = max(1, states.shape[0] // 5)
+
+    def rows(values: Array, part: slice) -> Array:
+        return values[part].reshape(-1, *values.shape[2:])
+
+    train = [rows(x, slice(count, None)) for x in (states, actions)]
+    held = [rows(x, slice(None, count)) for x in (states, actions)]
 
     def loss(params: Params, states: Array, actions: Array) -> tuple[Array, Metrics]:
         log_probs = actor.policy.log_probs(params, states)
@@ -111,25 +125,33 @@ def clone(
 
     step = optimize.gradient_step(loss, optimizer)
 
-    def scan_step(
-        carry: tuple[optimize.Learner, Key], _: None
-    ) -> tuple[tuple[optimize.Learner, Key], None]:
-        learner, key = carry
-        key, batch_key = jax.random.split(key)
-        rows = jax.random.randint(batch_key, (config.clone_batch,), 0, actions.shape[0])
-        return (step(learner, states[rows], actions[rows])[0], key), None
+    def one_step(learner: optimize.Learner, key: Key) -> optimize.Learner:
+        size = (config.clone_batch,)
+        index = jax.random.randint(key, size, 0, train[1].shape[0])
+        return step(learner, *(x[index] for x in train))[0]
+
+    def one_round(carry: tuple, number: Array) -> tuple[tuple, None]:
+        learner, best, least = carry
+        round_key = jax.random.fold_in(run_key, number)
+        learner = jax.lax.fori_loop(
+            0,
+            config.clone_steps,
+            lambda i, x: one_step(x, jax.random.fold_in(round_key, i)),
+            learner,
+        )
+        now, _ = loss(learner.params, *held)
+        best = jax.tree.map(
+            lambda new, old: jnp.where(now < least, new, old), learner.params, best
+        )
+        return (learner, best, jnp.minimum(now, least)), None
 
     init_key, run_key = jax.random.split(key)
-    start = optimize.start(optimizer, actor.init(init_key))
-    (learner, _), _ = jax.lax.scan(
-        scan_step, (start, run_key), None, length=config.clone_steps
-    )
-    return learner.params
-
-
-def _actor(config: Config, space: Space) -> Policy:
-    hidden = config.heparin.hidden
-    return actor_lib.make(hidden, space.state_dim, space.num_actions).policy
+    params = actor.init(init_key)
+    carry = (optimize.start(optimizer, params), params, jnp.inf)
+    numbers = jnp.arange(config.clone_rounds)
+    (_, best, _), _ = jax.lax.scan(one_round, carry, numbers)
+    log_probs = actor.policy.log_probs(best, held[0])
+    return best, calibration.fit_temperature(log_probs, held[1])
 
 
 def _pilot(config: Config) -> tuple[Space, Data]:
@@ -146,17 +168,18 @@ def _pilot(config: Config) -> tuple[Space, Data]:
     schema = virtual.to_schema(setting, bins, PEOPLE, PRACTICE)
     space = records_lib.make_space(schema)
     scales = records_lib.fit_scales(schema, space, arrays)
-    records = records_lib.make_records(schema, space, scales, arrays, "train", 1)
-    rows = records.transitions
+    edges = jnp.asarray(schema.actions.edges, jnp.float32)
+    see = jax.vmap(functools.partial(simulation.recorded_states, space, scales))
+    doses = jnp.asarray(seen.orders.total)
+    states = jax.jit(see)(jax.tree.map(jnp.asarray, seen.observations), doses)
     fit = jax.jit(clone, static_argnums=(1, 4))
     params = fit(
         jax.random.fold_in(jax.random.key(config.seed), 1),
         config.heparin,
-        records.states[rows],
-        records.actions[rows],
+        states[:, :-1],
+        simulation.dose_bins(edges, doses),
         space.num_actions,
     )
-    edges = jnp.asarray(schema.actions.edges, jnp.float32)
     shifts = jnp.asarray(config.shifts, jnp.float32)
     return space, Data(scales, edges, params, shifts)
 
@@ -167,25 +190,24 @@ def _rewards(space: Space, seen: heparin.Observation) -> Array:
     return clinical.range_reward(seen.channel_value[:, 1:, channel], low, high)
 
 
-def _true_returns(config: Config, space: Space, data: Data, shift: Array) -> Array:
-    """Discounted sums [N] of new patients, the same ones for every shift."""
-    policy = tilted(_actor(config, space), space.num_actions)
-    dosing = simulation.learned_policy(
-        space, data.scales, policy.log_probs, (data.clone, shift)
-    )
-    key = jax.random.fold_in(jax.random.key(config.seed), 2)
-    treated = stays.simulate_policy(
-        PEOPLE, dosing, key, config.heparin.truth_patients, config.ope.horizon
-    )
+def _true_value(
+    config: Config, space: Space, scales: Scales, params: Any, key: Key
+) -> tuple[Array, Array]:
+    """Mean discounted sum over new patients, and its standard error."""
+    policy = mixed(config.heparin, space)
+    dosing = simulation.learned_policy(space, scales, policy.log_probs, params)
+    size = config.heparin.truth_patients
+    treated = stays.simulate_policy(PEOPLE, dosing, key, size, config.ope.horizon)
     powers = config.ope.discount ** jnp.arange(config.ope.horizon, dtype=jnp.float32)
-    return _rewards(space, treated.observations) @ powers
+    returns = _rewards(space, treated.observations) @ powers
+    return jnp.mean(returns), jnp.std(returns, ddof=1) / np.float32(np.sqrt(size))
 
 
 def _logger(config: Config, space: Space, data: Data) -> stays.Policy:
     if config.heparin.logger == "cloned":
-        actor = _actor(config, space)
+        policy = cloned(config.heparin, space)
         return simulation.learned_policy(
-            space, data.scales, actor.log_probs, data.clone
+            space, data.scales, policy.log_probs, data.clone
         )
     doctors = stays.clinician_policy(PRACTICE)
     if config.heparin.logger == "binned":
@@ -208,46 +230,38 @@ def _log(config: Config, space: Space, data: Data, key: Key, count: int) -> Epis
     )
 
 
-def _replicate(
-    config: Config, space: Space, number: Array, data: Data
-) -> dict[str, off_policy.Estimate]:
-    root = jax.random.fold_in(jax.random.key(config.seed), 3)
-    keys = jax.random.split(jax.random.fold_in(root, number), 4)
+def _replicate(config: Config, space: Space, number: Array, data: Data) -> Replicate:
+    root = jax.random.fold_in(jax.random.key(config.seed), 2)
+    keys = jax.random.split(jax.random.fold_in(root, number), 5)
     # Drawn together, since a simulator takes long to compile.
     everyone = _log(config, space, data, keys[0], config.patients + config.fit_patients)
     judged = jax.tree.map(lambda x: x[: config.patients], everyone)
     fitting = jax.tree.map(lambda x: x[config.patients :], everyone)
-    actor = _actor(config, space)
     mu = data.clone
     if config.behaviour == "fitted":
         mu = clone(
             keys[1],
             config.heparin,
-            fitting.states[:, :-1].reshape(-1, space.state_dim),
-            fitting.actions.ravel(),
+            fitting.states[:, :-1],
+            fitting.actions,
             space.num_actions,
         )
-    log_mu = actor.log_probs(mu, judged.states[:, :-1])
-    policy = tilted(actor, space.num_actions)
+    log_mu = cloned(config.heparin, space).log_probs(mu, judged.states[:, :-1])
+    policy = mixed(config.heparin, space)
 
-    def one(shift: Array) -> dict[str, off_policy.Estimate]:
-        params: Any = (data.clone, shift)
+    def one(shift: Array) -> Replicate:
+        params = (mu, data.clone, shift)
+        truth = _true_value(config, space, data.scales, params, keys[2])
+        log_pi = policy.log_probs(params, fitting.states)
         q = off_policy.fitted_values(
-            keys[2],
-            config.ope,
-            config.fitted_q,
-            fitting,
-            policy.log_probs(params, fitting.states),
-            judged,
+            keys[3], config.ope, config.fitted_q, fitting, log_pi, judged
         )
         log_pi = policy.log_probs(params, judged.states[:, :-1])
-        return off_policy.estimate(
-            keys[3],
-            config.ope,
-            log_of(judged, log_pi, log_mu, q),
-            judged.patients,
-            config.patients,
+        log = log_of(judged, log_pi, log_mu, q)
+        found = off_policy.estimate(
+            keys[4], config.ope, log, judged.patients, config.patients
         )
+        return Replicate(*truth, found)
 
     # The same keys for all: policies are compared on the same draws.
     return jax.vmap(one)(data.shifts)

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
-import numpy as np
+import jax.numpy as jnp
 
 from omgrl_jax.evaluation import off_policy
 from omgrl_jax.learners import fitted_q as fitted_q_lib
@@ -39,21 +39,27 @@ class HeparinConfig:
         and sees what the recorder sees, so that every assumption holds; "binned":
         clinicians whose doses are replaced by those of their bins; "clinicians": as in
         a dataset, with boluses and habits that no record holds.
+      tilt: the target policy is the cloned one with the log odds of the highest against
+        the lowest dose raised by so much.
       pilot_stays: clinicians' stays that bins, scales and the cloned policy come from.
       hidden: widths of the cloned policy and of the behaviour policy.
-      clone_steps: gradient steps of each of them.
+      clone_rounds: rounds of their fit; the round that is best on other patients is
+        kept, at the temperature that is best there.
+      clone_steps: gradient steps of a round.
       clone_rate: Adam's step size.
       clone_batch: hours in a gradient step.
       truth_patients: new patients whose mean return is the true value.
     """
 
     logger: Literal["cloned", "binned", "clinicians"] = "cloned"
+    tilt: float = 3.0
     pilot_stays: int = dataclasses.field(default=400, metadata={"min": 3})
     hidden: tuple[int, ...] = (32, 32)
-    clone_steps: int = dataclasses.field(default=1500, metadata={"min": 1})
+    clone_rounds: int = dataclasses.field(default=15, metadata={"min": 1})
+    clone_steps: int = dataclasses.field(default=50, metadata={"min": 1})
     clone_rate: float = dataclasses.field(default=3e-3, metadata={"above": 0})
     clone_batch: int = dataclasses.field(default=256, metadata={"min": 1})
-    truth_patients: int = dataclasses.field(default=20000, metadata={"min": 2})
+    truth_patients: int = dataclasses.field(default=4000, metadata={"min": 2})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,12 +74,13 @@ class Config:
       seed: seed of everything that is drawn.
       patients: patients of a log on whom estimates rest.
       fit_patients: others, on whom the behaviour policy and Q are fitted.
-      shifts: how far each evaluated policy departs from the logging one, 0 for not at
-        all. Tables: the share of decisions in which the best action of a one-step
-        improvement is taken. Virtual patients: the tilt of the cloned policy's log
-        odds towards high doses, from the lowest to the highest one.
+      shifts: share of decisions in which an evaluated policy follows a target instead
+        of the behaviour policy, as its evaluator knows that: the policies are softened
+        with 1 - shift. The target of a table is one step of improvement on the logging
+        policy, that of virtual patients the cloned policy tilted to high doses.
       behaviour: "fitted": the probabilities of the logging policy are estimated, as
-        they must be on records; "known": they are given (not for human loggers).
+        they must be on records, and each log has evaluated policies and true values of
+        its own; "known": they are given (not for human loggers).
       ope: horizon, discount and intervals.
       fitted_q: fit of Q by a network (virtual patients; tables are fitted by counts).
       garnet: the random table.
@@ -99,7 +106,7 @@ class Config:
         """Rejects what cannot be meant, naming the flag."""
         if not self.shifts:
             raise ValueError("--shifts: at least one is needed")
-        if self.problem != "heparin" and not all(0 <= x <= 1 for x in self.shifts):
+        if not all(0 <= x <= 1 for x in self.shifts):
             raise ValueError(f"--shifts={self.shifts}: shares lie between 0 and 1")
         human = self.problem == "heparin" and self.heparin.logger != "cloned"
         if self.behaviour == "known" and human:
@@ -109,18 +116,33 @@ class Config:
             )
 
 
-class Problem(NamedTuple):
-    """A problem whose answer is known, for K evaluated policies.
+class Replicate(NamedTuple):
+    """What one log says of K policies, and what is true.
 
     Attributes:
       truth: [K] true values.
       truth_error: [K] their standard errors; zero where they are exact.
-      data: what `replicate` needs beside its number.
-      replicate: `(number [], data) -> {estimator: Estimate}`, leaves [K, ...]: draws a
-        log, fits what has to be fitted and estimates. Pure: it can be mapped.
+      estimates: estimator -> `Estimate` with leaves [K, ...].
     """
 
-    truth: np.ndarray
-    truth_error: np.ndarray
+    truth: Array
+    truth_error: Array
+    estimates: dict[str, off_policy.Estimate]
+
+
+class Problem(NamedTuple):
+    """A problem whose answer is known.
+
+    Attributes:
+      data: what `replicate` needs beside its number.
+      replicate: `(number [], data) -> Replicate`: draws a log, fits what has to be
+        fitted and estimates. Pure: it can be mapped.
+    """
+
     data: Any
-    replicate: Callable[[Array, Any], dict[str, off_policy.Estimate]]
+    replicate: Callable[[Array, Any], Replicate]
+
+
+def mixture(log_behaviour: Array, log_target: Array, shift: Array) -> Array:
+    """`log((1 - shift) mu + shift target)`, any shape; either may be -inf."""
+    return jnp.log((1.0 - shift) * jnp.exp(log_behaviour) + shift * jnp.exp(log_target))

@@ -5,13 +5,14 @@ is finite: an episode that is not over after `T` steps is cut, in the truth as w
 """
 
 import functools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.ope.problem import Config, GarnetConfig, Problem
+from experiments.ope.problem import Config, GarnetConfig, Problem, Replicate, mixture
 from omgrl_jax.envs import icu_sepsis, tabular
 from omgrl_jax.evaluation import off_policy
 from omgrl_jax.evaluation import tabular as exact
@@ -31,20 +32,24 @@ class Tables(NamedTuple):
     """A process and policies on the device.
 
     Attributes:
-      start: [S] cumulative probabilities of the first state.
-      moves: [S, A, S] cumulative probabilities of the next state.
+      start: [S] probabilities of the first state.
+      moves: [S, A, S] probabilities of the next state.
+      cumulative: [S, A, S] their running sums.
       rewards: [S, A, S], axes on which it does not depend of length one.
       running: [S] bool, False where an episode is over.
       behaviour: [S, A] log-probabilities of the logging policy.
-      evaluated: [K, S, A] those of the evaluated policies.
+      target: [S, A] those of the policy that the evaluated ones turn to.
+      shifts: [K] how far they do.
     """
 
     start: Array
     moves: Array
+    cumulative: Array
     rewards: Array
     running: Array
     behaviour: Array
-    evaluated: Array
+    target: Array
+    shifts: Array
 
 
 class Played(NamedTuple):
@@ -84,15 +89,18 @@ def improved(
 
 
 def finite_value(
-    process: tabular.Process, policy: np.ndarray, discount: float, horizon: int
-) -> float:
+    tables: Tables, log_policy: Array, discount: float, horizon: int
+) -> Array:
     """Expected discounted sum of the first `horizon` rewards, by backward induction."""
-    rewards = np.sum(policy * _expected_rewards(process), axis=1)
-    moves = np.einsum("sa,sat->st", policy, process.transitions)
-    v = np.zeros(rewards.size)
-    for _ in range(horizon):
-        v = rewards + discount * moves @ v
-    return float(process.start @ v)
+    policy = jnp.exp(log_policy)
+    rewards = jnp.sum(policy * jnp.sum(tables.moves * tables.rewards, axis=-1), axis=1)
+    moves = jnp.einsum("sa,sat->st", policy, tables.moves)
+
+    def step(v: Array, _: None) -> tuple[Array, None]:
+        return rewards + discount * moves @ v, None
+
+    v, _ = jax.lax.scan(step, jnp.zeros_like(rewards), None, length=horizon)
+    return tables.start @ v
 
 
 def make(config: Config) -> Problem:
@@ -112,16 +120,43 @@ def make(config: Config) -> Problem:
     else:
         process, behaviour = garnet(config.garnet, config.seed)
     target = improved(process, behaviour, config.ope.discount)
-    policies = [(1 - x) * behaviour + x * target for x in config.shifts]
-    truth = [
-        finite_value(process, policy, config.ope.discount, config.ope.horizon)
-        for policy in policies
-    ]
-    return Problem(
-        truth=np.array(truth),
-        truth_error=np.zeros(len(truth)),
-        data=_on_device(process, behaviour, np.stack(policies)),
-        replicate=functools.partial(_replicate, config),
+    data = on_device(process, behaviour, target, config.shifts)
+    return Problem(data, functools.partial(_replicate, config))
+
+
+def on_device(
+    process: tabular.Process,
+    behaviour: np.ndarray,
+    target: np.ndarray,
+    shifts: Sequence[float],
+) -> Tables:
+    """The tables as arrays of JAX.
+
+    Args:
+      process: the process.
+      behaviour: [S, A] probabilities of the logging policy.
+      target: [S, A] those of the target.
+      shifts: how far the evaluated policies turn to it.
+
+    Returns:
+      The tables.
+    """
+    sums = np.cumsum(process.transitions, axis=-1)
+    # Rounding may leave the last sum below one: no state may lie behind it.
+    sums /= np.maximum(sums[..., -1:], np.finfo(float).tiny)
+    rewards = process.rewards
+    for axis in range(3):
+        first = np.take(rewards, [0], axis=axis)
+        same = np.array_equal(rewards, np.broadcast_to(first, rewards.shape))
+        rewards = first if same else rewards
+    floats = (process.start, process.transitions, sums, rewards)
+    start, moves, cumulative, rewards = (jnp.asarray(x, jnp.float32) for x in floats)
+    running = jnp.asarray(process.running)
+    with np.errstate(divide="ignore"):
+        logs = [jnp.asarray(np.log(x), jnp.float32) for x in (behaviour, target)]
+    return Tables(
+        *(start, moves, cumulative, rewards, running, *logs),
+        shifts=jnp.asarray(shifts, jnp.float32),
     )
 
 
@@ -138,14 +173,17 @@ def play(key: Key, tables: Tables, count: int, horizon: int) -> Played:
         action = jax.random.categorical(action_key, tables.behaviour[state])
         levels = jax.random.uniform(move_key, (count,))
         alive = tables.running[state]
-        following = jnp.where(alive, draw(levels, tables.moves[state, action]), state)
+        following = jnp.where(
+            alive, draw(levels, tables.cumulative[state, action]), state
+        )
         index = zip(tables.rewards.shape, (state, action, following), strict=True)
         reward = tables.rewards[tuple(0 if n == 1 else i for n, i in index)]
         return (following, key), Played(state, action, reward, following, alive)
 
     start_key, run_key = jax.random.split(key)
     levels = jax.random.uniform(start_key, (count,))
-    first = draw(levels, jnp.broadcast_to(tables.start, (count, tables.start.size)))
+    sums = jnp.cumsum(tables.start) / jnp.sum(tables.start)
+    first = draw(levels, jnp.broadcast_to(sums, (count, sums.size)))
     _, played = jax.lax.scan(step, (first, run_key), None, length=horizon)
     return jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), played)
 
@@ -202,22 +240,21 @@ def fitted_values(
     return q[::-1]
 
 
-def _replicate(
-    config: Config, number: Array, tables: Tables
-) -> dict[str, off_policy.Estimate]:
+def _replicate(config: Config, number: Array, tables: Tables) -> Replicate:
     key = jax.random.fold_in(jax.random.key(config.seed), number)
     fit_key, judge_key, bootstrap_key = jax.random.split(key, 3)
-    horizon, states = config.ope.horizon, tables.running.size
+    horizon, discount = config.ope.horizon, config.ope.discount
     fitting = play(fit_key, tables, config.fit_patients, horizon)
     judged = play(judge_key, tables, config.patients, horizon)
     log_mu = tables.behaviour
     if config.behaviour == "fitted":
-        log_mu = fitted_behaviour(fitting, states, log_mu.shape[1])
+        log_mu = fitted_behaviour(fitting, *log_mu.shape)
     at = judged.state, judged.action
     hour = jnp.broadcast_to(jnp.arange(horizon), judged.state.shape)
 
-    def one(log_pi: Array) -> dict[str, off_policy.Estimate]:
-        q = fitted_values(fitting, tables.running, log_pi, config.ope.discount)
+    def one(shift: Array) -> Replicate:
+        log_pi = mixture(log_mu, tables.target, shift)
+        q = fitted_values(fitting, tables.running, log_pi, discount)
         log = estimators.Log(
             rewards=judged.reward,
             log_ratios=log_pi[at] - log_mu[at],
@@ -225,39 +262,15 @@ def _replicate(
             q=q[hour, *at],
             v=expected(log_pi[None], q)[hour, judged.state],
         )
+        truth = finite_value(tables, log_pi, discount, horizon)
         patients = jnp.arange(config.patients)
-        return off_policy.estimate(
+        found = off_policy.estimate(
             bootstrap_key, config.ope, log, patients, config.patients
         )
+        return Replicate(truth, jnp.zeros_like(truth), found)
 
     # One key for all: policies are compared on the same resamples.
-    return jax.vmap(one)(tables.evaluated)
-
-
-def _on_device(
-    process: tabular.Process, behaviour: np.ndarray, policies: np.ndarray
-) -> Tables:
-    moves = np.cumsum(process.transitions, axis=-1)
-    # Rounding may leave the last sum below one: no state may lie behind it.
-    moves /= np.maximum(moves[..., -1:], np.finfo(float).tiny)
-    rewards = process.rewards
-    for axis in range(3):
-        first = np.take(rewards, [0], axis=axis)
-        same = np.array_equal(rewards, np.broadcast_to(first, rewards.shape))
-        rewards = first if same else rewards
-    return Tables(
-        start=jnp.asarray(np.cumsum(process.start) / process.start.sum(), jnp.float32),
-        moves=jnp.asarray(moves, jnp.float32),
-        rewards=jnp.asarray(rewards, jnp.float32),
-        running=jnp.asarray(process.running),
-        behaviour=_log(behaviour),
-        evaluated=_log(policies),
-    )
-
-
-def _log(policy: np.ndarray) -> Array:
-    with np.errstate(divide="ignore"):
-        return jnp.asarray(np.log(policy), jnp.float32)
+    return jax.vmap(one)(tables.shifts)
 
 
 def _expected_rewards(process: tabular.Process) -> np.ndarray:
