@@ -144,10 +144,12 @@ def model_policy_rows(
     value, _ = learned_rewards(trained, 0).get("r_psi", (None, None))
 
     @functools.cache
-    def compiled(log_probs: Any, greedy: bool) -> Any:
+    def compiled(log_probs: Any) -> Any:
         """One compilation for each kind of policy, not for each policy and seed."""
 
-        def treat(world: Params, params: Params, psi: Params, key: jax.Array) -> Any:
+        def treat(
+            world: Params, params: Params, psi: Params, key: jax.Array, greedy: bool
+        ) -> Any:
             courses = in_model.policy_courses(
                 models.world,
                 world,
@@ -172,8 +174,8 @@ def model_policy_rows(
             named |= baseline_policies(task, models, index)
         for name, (policy, params) in named.items():
             for mode in ways(name):
-                run = compiled(policy.log_probs, mode == "greedy")
-                found = run(world, params, psi, key)
+                run = compiled(policy.log_probs)
+                found = run(world, params, psi, key, mode == "greedy")
                 rows.append(_row(name, mode, "model", seed, found))
         if not baselines:
             continue

@@ -126,7 +126,7 @@ def run(
         sections["reward_alignment"] = truth.alignment_rows(
             config, task, models, trained, cases
         )
-        sections["examples"] = treating.examples(config, task, trained)
+        sections["examples"] = treating.examples(treated, config.algorithms[0])
     sections |= collect.figures(config, task, models, trained)
     clock.lap("evaluation")
 

@@ -19,6 +19,7 @@ from omgrl_jax.envs import heparin, stays
 from omgrl_jax.evaluation import simulation
 from omgrl_jax.types import Key
 
+EXAMPLES = 4  # patients whose courses are kept
 # Lower ends of the bands into which patients fall, by feature at the start of the stay.
 BANDS = {
     "age": ("years", (50.0, 65.0, 80.0)),
@@ -36,6 +37,7 @@ class Treated(NamedTuple):
       seed: the seed.
       outcomes: `ops.clinical.treatment_outcomes` by name, [N] each.
       features: [N, F] observed features at the start of the stay.
+      courses: true aPTT (s) and dose (U/h) of the first few patients by hour, [C, H].
     """
 
     policy: str
@@ -43,6 +45,7 @@ class Treated(NamedTuple):
     seed: int
     outcomes: dict[str, np.ndarray]
     features: np.ndarray
+    courses: dict[str, np.ndarray]
 
 
 def treat_all(
@@ -74,13 +77,15 @@ def treat_all(
         outcomes, treated = simulation.outcomes(
             distribution, policy, key, config.patients, config.hours, low, high
         )
-        return outcomes, treated.observations.features[:, 0]
+        courses = {"aptt": treated.truth.aptt, "dose": treated.orders.total}
+        shown = jax.tree.map(lambda x: x[:EXAMPLES], courses)
+        return outcomes, treated.observations.features[:, 0], shown
 
     @functools.cache
-    def compiled(log_probs: Any, greedy: bool) -> Any:
+    def compiled(log_probs: Any) -> Any:
         """One compilation for each kind of policy, not for each policy and seed."""
 
-        def treat(params: Any, key: Key) -> tuple:
+        def treat(params: Any, key: Key, greedy: bool) -> tuple:
             policy = simulation.learned_policy(
                 task.space, task.scales, log_probs, params, greedy
             )
@@ -101,7 +106,7 @@ def treat_all(
             named |= judging.baseline_policies(task, models, index)
         for name, (policy, params) in named.items():
             for mode in judging.ways(name):
-                found = compiled(policy.log_probs, mode == "greedy")(params, key)
+                found = compiled(policy.log_probs)(params, key, mode == "greedy")
                 done.append(Treated(name, mode, seed, *jax.device_get(found)))
         for name, treat in known.items() if baselines else ():
             done.append(Treated(name, "-", seed, *jax.device_get(treat(key))))
@@ -170,33 +175,28 @@ def _means(outcomes: dict[str, np.ndarray], members: Any) -> dict[str, float]:
     return {name: float(np.mean(x[members])) for name, x in outcomes.items()}
 
 
-def examples(
-    config: RunConfig, task: Task, trained: dict[str, Trained], count: int = 4
-) -> list[dict[str, Any]]:
-    """A few virtual patients under the first algorithm and under clinicians."""
-    distribution, practice = population(config, task)
-    name = config.algorithms[0]
-    state = jax.tree.map(lambda x: x[0], trained[name].states)
-    agent = simulation.learned_policy(
-        task.space, task.scales, trained[name].algorithm.log_probs, state
-    )
-    key = evaluation_key(config.first_seed, 4)
-    doctors = stays.clinician_policy(practice)
-    courses = {}
-    for who, policy in (("agent", agent), ("clinicians", doctors)):
-        run = functools.partial(
-            stays.simulate_policy, distribution, policy, key, count, config.hours
-        )
-        courses[who] = jax.jit(run)()
-    hours = [float(h) for h in range(1, config.hours + 1)]
+def examples(treated: Sequence[Treated], algorithm: str) -> list[dict[str, Any]]:
+    """The first virtual patients under an algorithm and under clinicians, first seed.
 
-    def course(treated: stays.Stays, i: int) -> dict[str, list[float]]:
-        return {
-            "aptt": np.asarray(treated.truth.aptt[i]).astype(float).tolist(),
-            "dose": np.asarray(treated.orders.total[i]).astype(float).tolist(),
-        }
+    Args:
+      treated: `treat_all`, with its baselines.
+      algorithm: the algorithm, its policy drawn from.
 
+    Returns:
+      An element for each patient: `hours`, and `aptt` and `dose` of both by hour.
+    """
+    first = treated[0].seed
+    by = {(t.policy, t.mode): t.courses for t in treated if t.seed == first}
+    both = {"agent": by[algorithm, "stochastic"], "clinicians": by["clinicians", "-"]}
+    count, length = both["agent"]["aptt"].shape
+    hours = [float(h) for h in range(1, length + 1)]
     return [
-        {"hours": hours, **{who: course(t, i) for who, t in courses.items()}}
+        {
+            "hours": hours,
+            **{
+                who: {name: x[i].astype(float).tolist() for name, x in courses.items()}
+                for who, courses in both.items()
+            },
+        }
         for i in range(count)
     ]

@@ -89,7 +89,7 @@ def test_every_patient_is_in_one_level_of_every_group():
 def test_subgroups_average_their_own_patients_alone():
     outcomes = {"r_p": np.array([1.0, 0.0, -1.0]), "in_range": np.array([1.0, 0.5, 0])}
     table = features(gender=[0, 1, 1], age=[60.0] * 3, creatinine=[1.0, 1.0, 3.0])
-    shared = {"outcomes": outcomes, "features": table}
+    shared = {"outcomes": outcomes, "features": table, "courses": {}}
     rows = treating.subgroup_rows(
         [
             treating.Treated("omg_rl", "stochastic", 5, **shared),
@@ -106,3 +106,22 @@ def test_subgroups_average_their_own_patients_alone():
     assert ("age", "under 50 years") not in by
     (row,) = treating.policy_rows([treating.Treated("omg_rl", "greedy", 5, **shared)])
     assert (row["r_p"], row["in_range"], row["world"]) == (0.0, 0.5, "simulator")
+
+
+def test_examples_show_the_same_patients_under_the_agent_and_clinicians():
+    def treated(policy, mode, seed, aptt):
+        courses = {"aptt": np.full((2, 3), aptt), "dose": np.full((2, 3), 10 * aptt)}
+        courses["aptt"][1] += 1.0
+        return treating.Treated(policy, mode, seed, {}, np.zeros((0, 0)), courses)
+
+    every = [
+        treated("omg_rl", "stochastic", 4, 70.0),
+        treated("omg_rl", "greedy", 4, 50.0),
+        treated("combo", "stochastic", 4, 60.0),
+        treated("clinicians", "-", 4, 80.0),
+        treated("omg_rl", "stochastic", 5, 90.0),
+    ]
+    first, second = treating.examples(every, "omg_rl")
+    assert first["hours"] == [1.0, 2.0, 3.0]
+    assert first["agent"] == {"aptt": [70.0] * 3, "dose": [700.0] * 3}
+    assert second["clinicians"]["aptt"] == [81.0] * 3

@@ -72,7 +72,7 @@ def policy_courses(
     key: Key,
     starts: Array,
     hours: int,
-    greedy: bool = False,
+    greedy: Array | bool = False,
 ) -> Transition:
     """Rolls a policy out from given states, leaves [H, B, ...].
 
@@ -84,7 +84,8 @@ def policy_courses(
       key: consumed.
       starts: [B, S] states.
       hours: number of steps.
-      greedy: take the likeliest action instead of drawing one.
+      greedy: [] bool, take the likeliest action instead of drawing one; may be traced,
+        so that both ways share a compilation.
 
     Returns:
       The transitions.
@@ -92,10 +93,8 @@ def policy_courses(
 
     def log_probs(p: Params, states: Array) -> Array:
         scores = policy.log_probs(p, states)
-        if not greedy:
-            return scores
         best = jax.nn.one_hot(jnp.argmax(scores, axis=-1), scores.shape[-1])
-        return jnp.where(best > 0, 0.0, -1e9)
+        return jnp.where(greedy, jnp.where(best > 0, 0.0, -1e9), scores)
 
     return rollout(
         world.dynamics, params, Policy(log_probs), policy_params, key, starts, hours

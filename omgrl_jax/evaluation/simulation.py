@@ -91,7 +91,7 @@ def learned_policy(
     scales: Scales,
     log_probs: LogProbs,
     params: Params,
-    greedy: bool = False,
+    greedy: Array | bool = False,
 ) -> stays.Policy:
     """A policy over dose bins as a way of dosing virtual patients.
 
@@ -100,7 +100,8 @@ def learned_policy(
       scales: the training scales, with the dose of each bin.
       log_probs: `(params, state [S]) -> [A]`.
       params: its parameters.
-      greedy: take the likeliest action instead of drawing one.
+      greedy: [] bool, take the likeliest action instead of drawing one; may be traced,
+        so that both ways share a compilation.
 
     Returns:
       The policy; bins are given as infusions of their representative dose.
@@ -116,7 +117,8 @@ def learned_policy(
         del patient
         state, tracked = observe(space, scales, observer, seen)
         scores = log_probs(params, state)
-        action = jnp.argmax(scores) if greedy else jax.random.categorical(key, scores)
+        drawn = jax.random.categorical(key, scores)
+        action = jnp.where(greedy, jnp.argmax(scores), drawn)
         dose = scales.amounts[action]
         order = stays.Order(infusion=dose, bolus=jnp.zeros_like(dose))
         return Observer(tracked, dose, jnp.bool_(False)), order
