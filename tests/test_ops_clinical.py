@@ -74,3 +74,17 @@ def test_the_window_and_the_run_are_settings():
     assert found["success"] == 1.0
     found = clinical.treatment_outcomes(value, 60.0, 100.0, 5, 3)
     assert found["success"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("best", "strict", "loose"),
+    # r_p is tanh(d / 2) at d seconds inside the range: .9 at 2.94 s, .2 at .405 s.
+    [(62.95, 1.0, 1.0), (62.93, 0.0, 1.0), (60.41, 0.0, 1.0), (60.40, 0.0, 0.0)],
+)
+def test_the_authors_successes_need_one_step_at_any_time(best, strict, loose):
+    value = np.full(40, 50.0, np.float32)
+    value[30] = best
+    found = clinical.treatment_outcomes(jnp.asarray(value), 60.0, 100.0)
+    assert found["success_any_0.9"] == strict
+    assert found["success_any_0.2"] == loose
+    assert found["success"] == 0.0

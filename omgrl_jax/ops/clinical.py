@@ -5,6 +5,10 @@ import jax.numpy as jnp
 
 from omgrl_jax.types import Array
 
+# Rewards that the authors of OMG-RL ask of any one step of a success: the first of
+# clinicians, the second of predictions for their agent (their public code).
+ANY_STEP_LEVELS = (0.9, 0.2)
+
 
 def range_reward(value: Array, low: float, high: float) -> Array:
     """Reward for keeping a value inside a range (r_p, arXiv 2409.13299, Section V).
@@ -48,14 +52,23 @@ def treatment_outcomes(
       sustained: steps in a row inside the range that count as success.
 
     Returns:
-      `success` (0/1), shares of time `in_range`, `below`, `above`, and `r_p` an hour.
+      `success` (0/1), shares of time `in_range`, `below`, `above`, `r_p` an hour, and
+      beside `success` the authors' looser definitions, `success_any_0.9` and
+      `success_any_0.2` (0/1): r_p reaches that level at any step.
     """
     inside = (value >= low) & (value <= high)
     run = longest_run(inside[:success_window])
+    rewards = range_reward(value, low, high)
+    best = jnp.max(rewards)
+    loose = {
+        f"success_any_{level}": (best >= level).astype(value.dtype)
+        for level in ANY_STEP_LEVELS
+    }
     return {
         "success": (run >= sustained).astype(value.dtype),
         "in_range": jnp.mean(inside.astype(value.dtype)),
         "below": jnp.mean((value < low).astype(value.dtype)),
         "above": jnp.mean((value > high).astype(value.dtype)),
-        "r_p": jnp.mean(range_reward(value, low, high)),
+        "r_p": jnp.mean(rewards),
+        **loose,
     }
