@@ -1,9 +1,10 @@
 """Reporting guidelines, item by item: where the page answers them, or that it does not.
 
 The items stand in `checklists/`: paraphrases, with the facts that a full or a partial
-answer needs. A fact is a section of the results (`off_policy`), a key of a section that
-has a value (`dataset.stays`), or one of `COMPUTED`. An item whose facts are absent is
-never called answered; one that names no facts never can be.
+answer needs; `sources.csv` there says what they were compared with. A fact is a section
+of the results (`off_policy`), a key of a section that has a value (`dataset.stays`), or
+one of `COMPUTED`. An item whose facts are absent is never called answered; one that
+names no facts never can be.
 """
 
 import csv
@@ -41,11 +42,20 @@ class Item(NamedTuple):
 
 
 class Guideline(NamedTuple):
-    """A guideline: name, where it was published, what it is about, and its items."""
+    """A guideline.
+
+    Attributes:
+      name: its name.
+      source: where it was published.
+      about: what it is about, and how it is applied here.
+      checked: what our wording of its items was compared with, and what was not.
+      items: its items.
+    """
 
     name: str
     source: str
     about: str
+    checked: str
     items: tuple[Item, ...]
 
 
@@ -67,7 +77,10 @@ class Filled(NamedTuple):
 def guidelines() -> tuple[Guideline, ...]:
     """Returns the guidelines of `checklists/sources.csv` with their items."""
     return tuple(
-        Guideline(row["name"], row["source"], row["about"], _items(row["file"]))
+        Guideline(
+            *(row[key] for key in ("name", "source", "about", "checked")),
+            _items(row["file"]),
+        )
         for row in _rows("sources.csv")
     )
 
