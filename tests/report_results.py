@@ -40,6 +40,8 @@ def _policy_rows(world: str) -> list[dict[str, Any]]:
                         "r_p": r_p + shift,
                         "r_psi": 1.0 + shift,
                         "success": 0.6 + shift,
+                        "success_any_0.9": 0.8 + shift,
+                        "success_any_0.2": 0.9 + shift,
                         "in_range": max(in_range + shift, 0.0),
                         "below": 1.0 - in_range - above,
                         "above": above,
@@ -333,7 +335,15 @@ def _study_sections() -> dict[str, Any]:
                 "source": "arXiv 2409.13299",
                 "policy": "omg_rl",
                 "measure": "in_range",
-            }
+            },
+            {
+                "figure": "Text",
+                "quantity": "treatment success",
+                "value": 0.6,
+                "source": "arXiv 2409.13299",
+                "policy": "omg_rl",
+                "measure": "success",
+            },
         ],
     }
 

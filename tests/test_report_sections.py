@@ -11,6 +11,7 @@ from experiments.report import (
     off_policy,
     published,
     results,
+    sections,
     subgroups,
     support,
 )
@@ -101,6 +102,45 @@ def test_threshold_of_support_is_stated():
     bare = [{"policy": "omg_rl", "share_out_of_support": 0.1}]
     picture = support.block(_run(support=bare)).pictures[1]
     assert "threshold not stated by the run" in picture.caption
+
+
+def test_success_stands_by_three_definitions():
+    block = sections.world_block(_run(), "simulator")
+    tables = dict(block.tables)
+    table = tables["Success by three definitions"]
+    assert table.columns == [
+        "Policy",
+        "Treatment success",
+        "Any hour with r_p ≥\u00a00.9",
+        "Any hour with r_p ≥\u00a00.2",
+        "n",
+    ]
+    rows = {row[0]: row[1:] for row in table.rows}
+    # .6, .8 and .9 with offsets of a standard deviation of .01; greedy .02 less.
+    assert [cell[:4] for cell in rows["OMG-RL, stochastic"][:3]] == [
+        "60.0",
+        "80.0",
+        "90.0",
+    ]
+    assert rows["Clinicians"][1] == "80.0\u00a0±\u00a01.0\u00a0%"
+    # 2 sigmoid(3 s) - 1 = .905 and 2 sigmoid(.4 s) - 1 = .197.
+    assert "reaches 0.9, which is an aPTT of about 62.9–97.1 s" in table.note
+    assert "reaches 0.2, which is an aPTT of about 60.4–99.6 s" in table.note
+    assert "judged clinicians and their agent by different levels" in table.note
+    assert "Published, on other patients: Text, treatment success: 0.6 (arXiv" in (
+        table.note
+    )
+    others = [t for title, t in block.tables if "three definitions" not in title]
+    assert not any("Any hour" in name for table in others for name in table.columns)
+
+
+def test_success_by_one_definition_alone_needs_no_table():
+    rows = [
+        {key: value for key, value in row.items() if not key.startswith("success_any")}
+        for row in report_results.build()["policies"]
+    ]
+    block = sections.world_block(_run(policies=rows), "simulator")
+    assert "Success by three definitions" not in dict(block.tables)
 
 
 def test_small_groups_of_people_are_left_out_whole():

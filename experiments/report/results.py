@@ -32,6 +32,9 @@ seconds, and every number is finite or null.
 | `published` | figure, quantity, value, source, and what is ours beside it (5) |
 | `config`, `versions`, `timing`, `commands` | how to repeat the run |
 
+A policy's `success` asks for hours in range in a row; `success_any_0.9` and
+`success_any_0.2` for one hour in which r_p reaches that level.
+
 (1) policy, mode, estimator, world ("records": the log), seed, value, its 95 % interval
 `low`..`high` over resampled patients, `ess` (effective number of patients), `largest`
 (the share of one patient in all weights), `truth` where a simulator knows it.

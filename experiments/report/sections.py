@@ -55,6 +55,8 @@ def world_block(run: Results, world: str) -> Block:
     ]
     title = f"Policies: {words.WORLDS[world].lower()}"
     shown = [(title, table) for table in tables.policies(rows, known, hides(run))]
+    if table := tables.successes(rows, known, run.get("published") or ()):
+        shown.append(("Success by three definitions", table))
     return block(charts, shown)
 
 

@@ -13,6 +13,12 @@ SPREAD_NOTE = (
     "Mean ± standard deviation over seeds; n is the number of seeds (independent "
     "repetitions of the whole training)."
 )
+_SUCCESS_NOTE = (
+    "The authors of OMG-RL judged clinicians and their agent by different levels: "
+    "clinicians succeed where r_p exceeds 0.9 in any hour, the agent where a predicted "
+    "r_p reaches 0.2 in any hour, which is easier. Their two figures can therefore not "
+    "be set against each other. Here each definition is applied to everybody."
+)
 # Numbers of people or stays among the measures of a policy, hidden where small.
 _COUNTS = ("patients", "stays")
 # More would break words on a desktop.
@@ -68,7 +74,12 @@ def policies(
     extra = dict.fromkeys(key for row in rows for key in row)
     fixed = ("policy", "mode", "world", "seed")
     names = [name for name in (*known, *extra) if name not in fixed]
-    names = [n for n in dict.fromkeys(names) if any(r.get(n) is not None for r in rows)]
+    names = [
+        name
+        for name in dict.fromkeys(names)
+        if name not in words.SUCCESS_LEVELS  # they stand in a table of their own
+        and any(row.get(name) is not None for row in rows)
+    ]
     same = all(row.get("above") == row.get("above_100") for row in rows)
     if same and "above" in names:  # one quantity under two names
         names.remove("above")
@@ -77,6 +88,30 @@ def policies(
         _policies(groups, names[first : first + _MOST_COLUMNS], known, hide)
         for first in range(0, len(names), _MOST_COLUMNS)
     ]
+
+
+def successes(
+    rows: Sequence[Row], known: Mapping[str, Measure], published: Sequence[Row] = ()
+) -> Table | None:
+    """Returns success by each definition, None where only the sustained one is known.
+
+    Args:
+      rows: rows of section `policies` of ONE world.
+      known: the measures that have a name.
+      published: section `published`; its rows on success are quoted below the table.
+    """
+    names = ("success", *words.SUCCESS_LEVELS)
+    if not any(row.get(name) is not None for row in rows for name in names[1:]):
+        return None
+    table = _policies(estimates.group(rows, "policy", "mode"), names, known, False)
+    quoted = [
+        f"{row['figure']}, {row['quantity'] or 'success'}: {_plain(row['value'])} "
+        f"({row['source'] or 'source not stated'})"
+        for row in published
+        if row.get("measure") in names
+    ]
+    said = f" Published, on other patients: {'; '.join(quoted)}." if quoted else ""
+    return table._replace(note=f"{_SUCCESS_NOTE}{said} {table.note}")
 
 
 def _policies(

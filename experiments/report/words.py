@@ -1,9 +1,13 @@
 """Names and explanations as the reader sees them: one place for every term."""
 
+import math
 import re
 from typing import NamedTuple
 
 TARGET = (60.0, 100.0)
+
+# Definitions of success that ask for a single hour: what r_p must reach in it.
+SUCCESS_LEVELS = {"success_any_0.9": 0.9, "success_any_0.2": 0.2}
 
 _POLICIES = {
     "omg_rl": "OMG-RL",
@@ -182,7 +186,22 @@ def measures(target: tuple[float, float]) -> dict[str, Measure]:
         "r_psi": Measure(
             "r_psi per hour", "learned reward, in its own arbitrary unit", False, 0
         ),
+        **{name: _any_hour(level, target) for name, level in SUCCESS_LEVELS.items()},
     }
+
+
+def _any_hour(level: float, target: tuple[float, float]) -> Measure:
+    """Returns success by one hour whose r_p reaches `level`, said in seconds too."""
+    # r_p = 2 sigmoid(aPTT - low) - 1 near the lower end, and alike near the upper one.
+    margin = math.log((1 + level) / (1 - level))
+    low, high = target[0] + margin, target[1] - margin
+    return Measure(
+        f"Any hour with r_p ≥\u00a0{level:g}",
+        f"share of patients with at least one hour in which r_p reaches {level:g}, "
+        f"which is an aPTT of about {low:.1f}–{high:.1f} s",
+        True,
+        1,
+    )
 
 
 def policy(name: str) -> str:
