@@ -217,10 +217,12 @@ def _dataset(
     training = split == 0
     bins = bins_lib.fit_bins(amounts[np.repeat(training, hours)], config.bins)
     features = grid.features
+    names = [feature.name for feature in features]
     if config.indicators:
         features, filled = grid_lib.with_indicators(grid, filled)
+    indicators = [feature.name for feature in features[len(names) :]]
     channel = grid_lib.aptt_channel(grid, hours, training)
-    tracked, states = dataset.heparin_states([feature.name for feature in features])
+    tracked, states = dataset.heparin_states(names, indicators=indicators)
     schema = dataset.Schema(
         name="mimic-iii heparin",
         kind="records",
@@ -236,7 +238,7 @@ def _dataset(
         ),
         tracked=tracked,
         states=states,
-        default_state=config.state,
+        default_state=f"{config.state}_missing" if indicators else config.state,
         reward={"kind": "range", "channel": "aptt"},
     )
     return schema, dataset.Trajectories(

@@ -33,7 +33,8 @@ class Config:
       intubated: coma score of intubated patients, charted, normal (15) or missing.
       arterial_co2: the paper's 'arterial carbon dioxide', pressure (PaCO2, mmHg) or
         total (total CO2 of arterial blood, mEq/L).
-      indicators: add features that say what was imputed and who was intubated.
+      indicators: add features that say what was imputed and who was intubated, to the
+        default state and to one form of every other (`history_missing`).
       bins: number of dose bins.
       validation: share of patients for validation.
       test: share of patients for testing.

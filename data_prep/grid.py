@@ -147,11 +147,11 @@ def with_indicators(
             continue
         features.append(
             dataset.Feature(
-                f"{feature.name}_missing", "1 = imputed", static=feature.static
+                f"{feature.name}_missing", "1 = imputed", feature.static, "unit"
             )
         )
         columns.append(np.isnan(grid.values[:, index]))
-    features.append(dataset.Feature("intubated", "1 = yes"))
+    features.append(dataset.Feature("intubated", "1 = yes", scale="unit"))
     return tuple(features), np.column_stack([*columns, grid.intubated])
 
 

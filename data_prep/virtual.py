@@ -40,6 +40,8 @@ class Config:
       validation: share of patients for validation.
       test: share of patients for testing.
       state: default state.
+      indicators: add a feature that says where laboratory values are held from an
+        earlier hour, to the default state and to one form of every other.
       shifted: draw older, heavier patients with renal impairment instead.
       adherence: probability that clinicians follow their nomogram when they act; the
         less, the noisier their doses.
@@ -58,6 +60,7 @@ class Config:
     validation: float = 0.1
     test: float = 0.2
     state: str = dataclasses.field(default="history", metadata={"choices": STATES})
+    indicators: bool = False
     shifted: bool = False
     adherence: float = clinicians.Practice.adherence
     gain_cv: float = clinicians.Practice.gain_cv
@@ -145,7 +148,7 @@ def to_trajectories(
     in_training = np.repeat(split == 0, lengths)
     bins = bins_lib.fit_bins(amounts[in_training], config.bins, config.zero_share)
     trajectories = dataset.Trajectories(
-        observations=seen["features"],
+        observations=seen["features"][:, : len(stored_features(config))],
         actions=bins_lib.assign(bins, amounts),
         lengths=lengths,
         patients=np.arange(config.stays, dtype=np.int32),
@@ -166,6 +169,16 @@ def to_trajectories(
     )
 
 
+def stored_features(config: Config) -> tuple[dataset.Feature, ...]:
+    """The features that the dataset stores, in column order."""
+    if not config.indicators:
+        return dataset.HEPARIN_FEATURES
+    return dataset.HEPARIN_FEATURES + tuple(
+        dataset.Feature(name, "1 = held", scale="unit")
+        for name in heparin.INDICATOR_NAMES
+    )
+
+
 def to_schema(
     config: Config,
     bins: bins_lib.DoseBins,
@@ -173,7 +186,11 @@ def to_schema(
     practice: clinicians.Practice,
 ) -> dataset.Schema:
     """The schema, with the simulator's whole configuration in it."""
-    tracked, states = dataset.heparin_states(heparin.FEATURE_NAMES, delay=1)
+    features = stored_features(config)
+    indicators = heparin.INDICATOR_NAMES if config.indicators else ()
+    tracked, states = dataset.heparin_states(
+        heparin.FEATURE_NAMES, delay=1, indicators=indicators
+    )
     simulator: dict[str, Any] = {
         "population": population.to_dict(distribution),
         "practice": dataclasses.asdict(practice),
@@ -182,7 +199,7 @@ def to_schema(
     return dataset.Schema(
         name="virtual-shifted" if config.shifted else "virtual",
         kind="virtual",
-        features=dataset.HEPARIN_FEATURES,
+        features=features,
         channels=(dataset.APTT,),
         actions=dataset.Actions(
             count=len(bins.amounts),
@@ -193,7 +210,7 @@ def to_schema(
         ),
         tracked=tracked,
         states=states,
-        default_state=config.state,
+        default_state=f"{config.state}_missing" if indicators else config.state,
         reward={"kind": "range", "channel": "aptt"},
         simulator=simulator,
     )
@@ -223,9 +240,8 @@ def write(config: Config, out: str | pathlib.Path) -> dataset.Schema:
     flow = f"rule,removed,remaining\nvirtual patients simulated,0,{config.stays}\n"
     storage.atomic_write(out / "cohort_flow.csv", flow)
     # "before": hours without a new value; "after": still missing once values are held.
-    held = np.concatenate(
-        [trajectories.observations, np.asarray(trajectories.channel_values)], axis=1
-    )
+    values = trajectories.observations[:, : len(heparin.FEATURE_NAMES)]
+    held = np.concatenate([values, np.asarray(trajectories.channel_values)], axis=1)
     shares = zip(
         (*heparin.FEATURE_NAMES, "aptt"),
         1.0 - fresh.mean(axis=0),

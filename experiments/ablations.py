@@ -10,23 +10,26 @@ weights. Writes ablations.csv (a row for each setting and seed), results.json an
 report/index.html, and prints means with their spread. Every setting is kept when it is
 complete: the same command goes on where it stopped.
 
-A setting takes about a third of the time of `experiments.omg_rl`;
-there are about forty.
+A setting takes about a third of the time of `experiments.omg_rl`; there are about
+thirty. What equals the unchanged setting is not trained again, and states that the
+dataset does not offer are left out: missingness indicators need
+`data_prep.virtual --indicators=true`, or `data_prep.mimic3` with the same flag.
 """
 
 import dataclasses
+import json
 import pathlib
 from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
-from absl import flags
+from absl import flags, logging
 
 from experiments import printing
 from experiments.config import RunConfig
 from omgrl_jax.learners.reward import INPUTS
 from omgrl_jax.ops.irl import MODES
-from omgrl_jax.runtime import devices, metrics, script
+from omgrl_jax.runtime import devices, metrics, script, storage
 from omgrl_jax.runtime import flags as config_flags
 
 MEASURES = (
@@ -63,6 +66,8 @@ GROUPS: dict[str, tuple[dict[str, Any], ...]] = {
     ),
     "entropy": tuple({"agent_entropy_coefficient": value} for value in (0.1, 0.3, 1.0)),
     "state": tuple({"state": state} for state in ("paper", "full", "history")),
+    # Needs a dataset with indicators (data_prep, --indicators=true).
+    "missingness": ({"state": "history"}, {"state": "history_missing"}),
 }
 
 
@@ -88,6 +93,28 @@ def settings(groups: Sequence[str]) -> dict[str, list[str]]:
     return found
 
 
+def offered(study: Any, wanted: dict[str, RunConfig]) -> dict[str, RunConfig]:
+    """Leaves out settings whose state the dataset does not have.
+
+    Args:
+      study: the study, `experiments.cells.Study`.
+      wanted: label -> setting.
+
+    Returns:
+      Those that are left; each one left out is logged with the reason.
+    """
+    found = {}
+    for label, config in wanted.items():
+        if label.startswith("state="):
+            try:
+                study.task(config)
+            except ValueError as error:
+                logging.warning("Left out: %s", error)
+                continue
+        found[label] = config
+    return found
+
+
 def run(
     config: RunConfig,
     directory: str,
@@ -95,7 +122,7 @@ def run(
     groups: Sequence[str],
     allow_git_worktree: bool = False,
 ) -> pd.DataFrame:
-    """Trains and judges every setting.
+    """Trains and judges every setting, and writes table and report.
 
     Args:
       config: what they all share.
@@ -105,26 +132,52 @@ def run(
       allow_git_worktree: whether records may be written inside a git work tree.
 
     Returns:
-      A row for each setting and seed.
+      A row for each setting, policy and seed.
     """
     from experiments import cells
+    from experiments.report import page
 
     config = dataclasses.replace(config, algorithms=("omg_rl",))
-    chosen = settings(groups)
     study = cells.Study(directory, out, allow_git_worktree)
-    folders = {
-        name: "base" if name == AS_GIVEN else name.replace(" ", "+") for name in chosen
-    }
-    every = [
-        cells.Cell(folders[name], config_flags.changed(config, arguments))
-        for name, arguments in chosen.items()
-    ]
+    task = study.task(config)
+    config = dataclasses.replace(config, state=task.state)  # default or not: the same
+    chosen = offered(
+        study,
+        {
+            label: config_flags.changed(config, arguments)
+            for label, arguments in settings(groups).items()
+        },
+    )
+    folders: dict[RunConfig, str] = {}  # what is the same setting is one cell
+    for label, one in chosen.items():
+        name = "base" if label == AS_GIVEN else label.replace(" ", "+")
+        folders.setdefault(one, name)
+    every = [cells.Cell(name, one) for one, name in folders.items()]
     results = cells.run_all(study, every, with_baselines=["base"])
-    names = {folder: name for name, folder in folders.items()}
-    table = cells.seed_table(results, "stochastic")
-    table.insert(0, "setting", table.pop("cell").map(names))
+    labelled = {label: results[folders[one]] for label, one in chosen.items()}
+    table = cells.seed_table(labelled, "stochastic").rename(columns={"cell": "setting"})
     metrics.write_csv(out / "ablations.csv", table)
+    merged = {
+        **results["base"],
+        "title": f"OMG-RL, one setting changed at a time, on {task.schema.name}",
+        "ablation": ablation_rows(table),
+    }
+    storage.atomic_write(out / "results.json", json.dumps(merged, allow_nan=False))
+    page.write(out)
     return table
+
+
+def ablation_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The report's section: what OMG-RL came to under every setting, by seed."""
+    rows = []
+    for row in table[table.policy == "omg_rl"].to_dict("records"):
+        setting, _, value = row["setting"].partition("=")
+        if " " in value:  # more than one flag
+            setting, value = row["setting"], ""
+        found = {"setting": setting, "value": value, "seed": row["seed"]}
+        found |= {k: row[k] for k in MEASURES if pd.notna(row.get(k))}
+        rows.append(found)
+    return rows
 
 
 def define_flags() -> None:
@@ -150,6 +203,7 @@ def main() -> None:
     given = flags.FLAGS
     table = run(config, given.dataset, out, given.groups, given.allow_git_worktree)
     print(printing.seed_means(table, "setting", MEASURES))
+    print(f"\nReport: {out / 'report' / 'index.html'}")
 
 
 if __name__ == "__main__":

@@ -54,8 +54,12 @@ def baseline_policies(
 
 def ways(name: str) -> tuple[str, ...]:
     """How a policy is judged: drawn from and greedily, where the two differ."""
-    simple = name == "random" or name.startswith("constant_")
-    return ("-",) if simple else MODES
+    return ("-",) if simple(name) else MODES
+
+
+def simple(name: str) -> bool:
+    """Whether a policy looks at no state."""
+    return name == "random" or name.startswith("constant_")
 
 
 def learned_rewards(

@@ -122,6 +122,9 @@ def run(
     if virtual:
         treated = treating.treat_all(config, task, models, trained)
         sections["policies"] += treating.policy_rows(treated)
+        sections["ood_safety"] = treating.safety_rows(
+            config, task, models, trained, treated
+        )
         sections["subgroups"] = treating.subgroup_rows(treated)
         sections["reward_alignment"] = truth.alignment_rows(
             config, task, models, trained, cases

@@ -1,5 +1,6 @@
 """Policies treat new virtual patients, the same ones for all: the truth of a run."""
 
+import dataclasses
 import functools
 import itertools
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from omgrl_jax.envs import heparin, stays
 from omgrl_jax.evaluation import simulation
 from omgrl_jax.types import Key
 
+SHIFT = "older, heavier, renal impairment"
 EXAMPLES = 4  # patients whose courses are kept
 # Lower ends of the bands into which patients fall, by feature at the start of the stay.
 BANDS = {
@@ -35,7 +37,8 @@ class Treated(NamedTuple):
       policy: its name.
       mode: "stochastic", "greedy", or "-" where there is one way only.
       seed: the seed.
-      outcomes: `ops.clinical.treatment_outcomes` by name, [N] each.
+      outcomes: `ops.clinical.treatment_outcomes` by name, [N] each, and `extreme`
+        (`simulation.extreme`).
       features: [N, F] observed features at the start of the stay.
       courses: true aPTT (s) and dose (U/h) of the first few patients by hour, [C, H].
     """
@@ -54,6 +57,7 @@ def treat_all(
     models: Models,
     trained: dict[str, Trained],
     baselines: bool = True,
+    brief: bool = False,
 ) -> list[Treated]:
     """Every policy on new virtual patients, the same ones for all, by seed.
 
@@ -63,6 +67,8 @@ def treat_all(
       models: fitted models.
       trained: trained algorithms.
       baselines: also treat by the simple policies, clinicians and the oracle.
+      brief: each policy in one way only, drawn from where it is learned, and no simple
+        ones.
 
     Returns:
       One element for each seed, policy and mode.
@@ -77,6 +83,7 @@ def treat_all(
         outcomes, treated = simulation.outcomes(
             distribution, policy, key, config.patients, config.hours, low, high
         )
+        outcomes["extreme"] = simulation.extreme(treated, edges, high)
         courses = {"aptt": treated.truth.aptt, "dose": treated.orders.total}
         shown = jax.tree.map(lambda x: x[:EXAMPLES], courses)
         return outcomes, treated.observations.features[:, 0], shown
@@ -105,10 +112,14 @@ def treat_all(
         if baselines:
             named |= judging.baseline_policies(task, models, index)
         for name, (policy, params) in named.items():
-            for mode in judging.ways(name):
+            if brief and judging.simple(name):
+                continue
+            for mode in judging.ways(name)[: 1 if brief else None]:
                 found = compiled(policy.log_probs)(params, key, mode == "greedy")
                 done.append(Treated(name, mode, seed, *jax.device_get(found)))
         for name, treat in known.items() if baselines else ():
+            if brief and name not in ("clinicians", "oracle"):
+                continue
             done.append(Treated(name, "-", seed, *jax.device_get(treat(key))))
     return done
 
@@ -125,6 +136,36 @@ def policy_rows(treated: Sequence[Treated]) -> list[dict[str, Any]]:
         }
         for one in treated
     ]
+
+
+def safety_rows(
+    config: RunConfig,
+    task: Task,
+    models: Models,
+    trained: dict[str, Trained],
+    usual: Sequence[Treated],
+) -> list[dict[str, Any]]:
+    """Patients like those of the records, and others that no record shows.
+
+    Args:
+      config: the run's configuration.
+      task: the task.
+      models: fitted models.
+      trained: trained algorithms.
+      usual: `treat_all` of this setting.
+
+    Returns:
+      The report's rows `ood_safety`: outcomes by population, policy and seed.
+    """
+    other = dataclasses.replace(config, shifted_patients=True)
+    shifted = treat_all(other, task, models, trained, brief=True)
+    rows = []
+    wanted = {(one.policy, one.mode) for one in shifted}
+    for shift, every in (("usual", usual), (SHIFT, shifted)):
+        for row in policy_rows(every):
+            if (row["policy"], row["mode"]) in wanted:
+                rows.append({**row, "shift": shift})
+    return rows
 
 
 def subgroup_rows(treated: Sequence[Treated]) -> list[dict[str, Any]]:

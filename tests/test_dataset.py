@@ -349,6 +349,10 @@ def test_heparin_states_nest():
         "dose_average_at_draw",
         "aptt_previous",
     )
+    assert set(states) == {"paper", "full", "history"}
+    _, more = dataset.heparin_states(["weight"], indicators=["weight_missing"])
+    assert more["full"] == states["full"]
+    assert more["full_missing"] == ("weight_missing", *states["full"])
     halves = {t.name: t.half_life for t in tracked if t.half_life}
     assert halves == {"dose_average": 3.0, "dose_average_at_draw": 3.0}
     delayed = {t.name for t in tracked if t.delay}

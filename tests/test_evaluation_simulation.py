@@ -229,3 +229,15 @@ def test_cases_of_the_intervention_test_hold_what_a_recorder_knows():
     (average,) = [t for t in space.tracked if t.rule == "average"]
     share = 1 - 2 ** (-hours / average.half_life)
     np.testing.assert_allclose(column["dose_average"], doses * share, rtol=1e-3)
+
+
+def test_extreme_hours_have_the_highest_dose_after_a_value_above_the_range():
+    # What was known at the start of each of four hours, and what was given in it.
+    known = np.array([[101.0, 101.0, 100.0, 99.0, 200.0]], np.float32)
+    given = np.array([[2000.5, 2000.0, 3000.0, 3000.0]], np.float32)
+    seen = heparin.Observation(None, known[..., None], None, None, None)
+    orders = stays.Order(given, np.zeros_like(given))
+    treated = stays.Stays(seen, None, orders, None)
+    share = simulation.extreme(treated, jnp.array([0.0, 1000.0, 2000.0]), 100.0)
+    # Only the first hour: 2000 U/h still is the bin below, 100 s is inside.
+    np.testing.assert_allclose(share, [0.25])

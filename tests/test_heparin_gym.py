@@ -21,7 +21,7 @@ def env():
 
 def test_passes_the_checker(env):
     env_checker.check_env(env, skip_render_check=True)
-    assert env.observation_space.shape == (21,)
+    assert env.observation_space.shape == (22,)
 
 
 def play(env, seed, actions):

@@ -40,7 +40,8 @@ def place(tmp_path_factory):
 @pytest.mark.slow
 def test_ablations_compare_settings_on_the_same_worlds_and_patients(place, tmp_path):
     script = Script(place / "cache", place / "cohort", "experiments.ablations")
-    settings = {"seeds": 1, "epochs": 5, "interval": 5, "groups": "rollouts"}
+    settings = {"seeds": 1, "epochs": 5, "interval": 5}
+    settings["groups"] = "rollouts,missingness"
     # What the dataset does not allow stops before any model is fitted.
     said = script.refused(tmp_path / "no", "--train_stays=1000", **settings)
     assert "--train_stays=1000: the dataset has" in said
@@ -50,7 +51,13 @@ def test_ablations_compare_settings_on_the_same_worlds_and_patients(place, tmp_p
     assert code == 0, errors
     rows = rows_of(out / "ablations.csv")
     learned = {row["setting"]: row for row in rows if row["policy"] == "omg_rl"}
-    assert list(learned) == [ablations.AS_GIVEN, "agent_recorded_share=1.0"]
+    labels = [ablations.AS_GIVEN, "agent_recorded_share=1.0", "state=history"]
+    assert list(learned) == labels
+    # The state with indicators is one that this dataset does not have.
+    assert "Left out: --state=history_missing: this dataset offers" in errors
+    # The history is this dataset's state anyway: not another cell.
+    assert learned["state=history"]["r_p"] == learned[ablations.AS_GIVEN]["r_p"]
+    assert len([*(out / "cells").iterdir()]) == 2
     assert {row["world"] for row in rows} == {"simulator"}
     for row in learned.values():
         for name in ablations.MEASURES:
@@ -62,12 +69,21 @@ def test_ablations_compare_settings_on_the_same_worlds_and_patients(place, tmp_p
     # The unchanged setting is judged beside the baselines.
     beside = {row["policy"] for row in rows if row["setting"] == ablations.AS_GIVEN}
     assert {"clinicians", "behavioural_cloning", "random", "oracle"} <= beside
+    shown = results.load(out).sections["ablation"]
+    assert [row["setting"] for row in shown] == [
+        ablations.AS_GIVEN,
+        "agent_recorded_share",
+        "state",
+    ]
+    assert shown[1]["value"] == "1.0" and shown[1]["r_p"] != shown[0]["r_p"]
+    page = (out / "report" / "index.html").read_text()
+    assert "agent_recorded_share = 1.0" in page
 
     # Run again, complete cells are read: nothing is trained, the table is the same.
     before = {p: p.stat().st_mtime_ns for p in out.rglob("results.json")}
     code, again, errors = script.run(out, **settings)
     assert code == 0, errors
-    assert again.splitlines()[-4:] == printed.splitlines()[-4:]
+    assert again.splitlines()[-6:] == printed.splitlines()[-6:]
     assert before == {p: p.stat().st_mtime_ns for p in out.rglob("results.json")}
     assert "epochs was 5, now 3" in script.refused(out, **{**settings, "epochs": 3})
 

@@ -51,7 +51,8 @@ def test_rows_are_those_of_the_simulator(written):
         own = slice(rows[i], rows[i] + t + 1)
         seen = simulated.observations
         np.testing.assert_array_equal(
-            stored.observations[own], seen.features[i][: t + 1]
+            stored.observations[own],
+            seen.features[i][: t + 1, : len(heparin.FEATURE_NAMES)],
         )
         np.testing.assert_array_equal(
             stored.channel_values[own], seen.channel_value[i][: t + 1]
@@ -100,6 +101,23 @@ def test_tables(written):
     assert missing["sbp"]["before"] == "0.0000"
     assert 0.7 < float(missing["creatinine"]["before"]) < 0.95
     assert {row["after"] for row in missing.values()} == {"0.0000"}
+
+
+def test_indicators_say_where_laboratory_values_are_held(tmp_path):
+    config = dataclasses.replace(CONFIG, stays=8, indicators=True)
+    virtual.write(config, tmp_path)
+    schema, stored, _ = dataset.load(tmp_path)
+    assert schema.default_state == "history_missing"
+    assert "panel_missing" not in schema.states["history"]
+    held = stored.observations[:, -1].astype(bool)
+    labs = [heparin.FEATURE_NAMES.index(name) for name in heparin.PANEL_NAMES]
+    starts = dataset.row_starts(stored.lengths)
+    for row in range(held.size):
+        if row in starts:  # what is known at the start counts as measured
+            assert not held[row]
+        else:
+            now, before = stored.observations[[row, row - 1]][:, labs]
+            assert (now == before).all() == held[row]
 
 
 def test_flags_make_the_configuration(tmp_path):

@@ -240,17 +240,22 @@ def from_json(text: str) -> tuple[Schema, str]:
 
 
 def heparin_states(
-    features: Sequence[str], half_life: float = 1.0, delay: int = 0
+    features: Sequence[str],
+    half_life: float = 1.0,
+    delay: int = 0,
+    indicators: Sequence[str] = (),
 ) -> tuple[tuple[Tracked, ...], dict[str, tuple[str, ...]]]:
-    """The three states of the heparin task over the same stored features.
+    """The states of the heparin task over the same stored features.
 
     Args:
       features: names of the stored features (the paper's sixteen).
       half_life: hours after which a dose counts half in the running average.
       delay: hours between a draw and the row that knows its result, 0 or 1.
+      indicators: names of stored features that say what was not measured.
 
     Returns:
-      The tracked features and `{"paper": ..., "full": ..., "history": ...}`.
+      The tracked features and `{"paper": ..., "full": ..., "history": ...}`; where
+      there are indicators, also each of them with those: `{"paper_missing": ...}`.
     """
     full = (
         Tracked("aptt_last", "last", "aptt"),
@@ -270,6 +275,12 @@ def heparin_states(
         "full": paper + tuple(t.name for t in full),
         "history": paper + tuple(t.name for t in (*full, *history)),
     }
+    if indicators:
+        with_indicators = {
+            f"{name}_missing": (*indicators, *members)
+            for name, members in states.items()
+        }
+        states |= with_indicators
     return full + history, states
 
 

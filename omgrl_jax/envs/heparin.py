@@ -22,6 +22,7 @@ from omgrl_jax.envs import signs as signs_lib
 from omgrl_jax.envs.population import PatientDistribution, shifted
 from omgrl_jax.envs.recording import (
     FEATURE_NAMES,
+    INDICATOR_NAMES,
     PANEL_NAMES,
     Observation,
     PatientState,
@@ -37,6 +38,7 @@ from omgrl_jax.types import Array, Key
 
 __all__ = [
     "FEATURE_NAMES",
+    "INDICATOR_NAMES",
     "PANEL_NAMES",
     "Observation",
     "PatientDistribution",

@@ -29,6 +29,7 @@ except ImportError as error:
 
 OBSERVATION_NAMES = (
     *heparin.FEATURE_NAMES,
+    *heparin.INDICATOR_NAMES,
     *("aptt_last", "aptt_age", "aptt_measured", "aptt_censored", "dose_last"),
 )
 
@@ -74,7 +75,7 @@ def _step(config: heparin.PatientDistribution, state, run_key, dose):
 class HeparinEnv(gymnasium.Env):
     """One virtual patient an episode, one hour a step.
 
-    Observations are the 21 numbers of `OBSERVATION_NAMES` in raw units, float32, as
+    Observations are the 22 numbers of `OBSERVATION_NAMES` in raw units, float32, as
     known at the start of the hour. Actions are indices into `EnvConfig.doses`. `info`
     of a step holds the true `aptt` (s) and heparin `concentration` (IU/mL).
     """

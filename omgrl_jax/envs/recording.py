@@ -18,6 +18,8 @@ FEATURE_NAMES = (
     *("temperature", "wbc", "platelets", "pt", "paco2", "creatinine"),
     *("bilirubin", "inr"),
 )
+# 1 where the values of a panel are held from an earlier hour.
+INDICATOR_NAMES = ("panel_missing",)
 PANEL_NAMES = (
     *("hemoglobin", "wbc", "platelets", "pt", "paco2", "creatinine"),
     *("bilirubin", "inr"),
@@ -28,7 +30,7 @@ class Observation(NamedTuple):
     """What a recorder knows at the start of an hour; raw units, held values.
 
     Attributes:
-      features: [16] in the order of `FEATURE_NAMES`.
+      features: [17] in the order of `FEATURE_NAMES`, then `INDICATOR_NAMES`.
       channel_value: [1] last reported aPTT, s.
       channel_measured: [1] bool, a new report arrived in the hour that just ended.
       channel_age: [1] hours since that blood was drawn.
@@ -122,9 +124,10 @@ def observe(state: PatientState) -> Observation:
         "rr": jnp.clip(_sign(signs, "rr"), 5.0, 50.0),
         "temperature": jnp.clip(_sign(signs, "temperature"), 34.0, 41.5),
     }
-    known = {**bedside, **panel}
+    missing = {"panel_missing": 1.0 - state.panel_measured.astype(jnp.float32)}
+    known = {**bedside, **panel, **missing}
     return Observation(
-        features=jnp.stack([known[name] for name in FEATURE_NAMES]),
+        features=jnp.stack([known[n] for n in (*FEATURE_NAMES, *INDICATOR_NAMES)]),
         channel_value=state.aptt_value[None],
         channel_measured=state.aptt_measured[None],
         channel_age=state.aptt_age[None],

@@ -131,6 +131,21 @@ def dose_bins(edges: Array, doses: Array) -> Array:
     return jnp.searchsorted(edges, doses, side="left").astype(jnp.int32)
 
 
+def extreme(treated: stays.Stays, edges: Array, high: float) -> Array:
+    """Share of hours with the highest dose although the last value was too high, [N].
+
+    What no protocol asks for, whatever becomes of it.
+
+    Args:
+      treated: stays of N patients.
+      edges: [A - 1] upper edges of the dose bins.
+      high: upper end of the therapeutic range.
+    """
+    known = treated.observations.channel_value[:, :-1, 0]
+    top = dose_bins(edges, treated.orders.total) == edges.shape[0]
+    return jnp.mean((top & (known > high)).astype(known.dtype), axis=1)
+
+
 def binned(policy: stays.Policy, edges: Array, amounts: Array) -> stays.Policy:
     """A policy whose hourly doses are replaced by those of their bins."""
 
