@@ -5,12 +5,12 @@
         --flagfile=experiments/presets/paper.flags
 
 Runs the main experiment (Figs. 1 to 4: OMG-RL and COMBO), the methods that the paper
-names or leaves out (model-based and model-free), Table II (expert stays) and OMG-RL
-with the settings of the authors' code. All seeds of a cell train as one batch; a cell
-that is complete is kept, so that the same command goes on where it stopped. Writes
-paper.csv (a row for each cell, policy and seed), results.json and report/index.html,
-with the paper's published numbers beside ours: its data are not public, so that only
-the shapes can be compared.
+names or leaves out (model-based, model-free, and other ways to learn a reward),
+Table II (expert stays) and OMG-RL with the settings of the authors' code. All seeds of
+a cell train as one batch; a cell that is complete is kept, so that the same command
+goes on where it stopped. Writes paper.csv (a row for each cell, policy and seed),
+results.json and report/index.html, with the paper's published numbers beside ours: its
+data are not public, so that only the shapes can be compared.
 """
 
 import dataclasses
@@ -29,6 +29,7 @@ from omgrl_jax.runtime import flags as config_flags
 MAIN = ("omg_rl", "combo")
 MODEL_BASED = ("mopo", "morel")
 MODEL_FREE = ("cql", "bcq", "iql", "sac", "ddqn")
+REWARD_LEARNING = ("airl", "iq_learn", "ml_irl", "reward_regression")
 EXPERT_STAYS = (100, 300, 500, 1000, 1500)
 MEASURES = ("r_p", "in_range", "above", "success", "model_r_p")
 SOURCE = "Lim and Lee 2024, arXiv 2409.13299"
@@ -75,7 +76,7 @@ def cells_of(config: RunConfig, stays: int) -> dict[str, RunConfig]:
     """
     found = {
         name: dataclasses.replace(config, algorithms=(name,))
-        for name in (*MODEL_BASED, *MODEL_FREE)
+        for name in (*MODEL_BASED, *MODEL_FREE, *REWARD_LEARNING)
     }
     alone = dataclasses.replace(config, algorithms=("omg_rl",))
     for size in EXPERT_STAYS:
@@ -128,6 +129,7 @@ def run(
         **main,
         "title": f"Every experiment of the OMG-RL paper, on {task.schema.name}",
         "policies": main["policies"] + merged_policies(results),
+        "reward_alignment": main["reward_alignment"] + merged_alignment(results),
         "expert_stays": expert_stays(config, main, results),
         "published": published(),
     }
@@ -146,6 +148,16 @@ def merged_policies(results: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
         for row in sections["policies"]:
             rows.append({**row, "policy": called.get(row["policy"], row["policy"])})
     return rows
+
+
+def merged_alignment(results: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """How the rewards of the other methods rank doses, called by their method."""
+    return [
+        {**row, "reward": f"r_psi of {name}"}
+        for name, sections in results.items()
+        for row in sections["reward_alignment"]
+        if name in REWARD_LEARNING and row["reward"] == "r_psi"
+    ]
 
 
 def expert_stays(

@@ -113,14 +113,25 @@ def test_the_paper_ends_with_one_report(place, tmp_path):
 def test_the_papers_cells_cover_its_table_and_the_methods_it_lacks():
     base = config.RunConfig(train_stays=500, state="full")
     found = paper.cells_of(base, stays=1200)
-    assert set(found) >= {*paper.MODEL_BASED, *paper.MODEL_FREE, "authors"}
+    others = (*paper.MODEL_BASED, *paper.MODEL_FREE, *paper.REWARD_LEARNING)
+    assert set(found) >= {*others, "authors"}
+    # With the main run: every method that there is.
+    assert {*others, *paper.MAIN} == set(config.ALGORITHMS)
     sizes = {name: cell.train_stays for name, cell in found.items() if "stays" in name}
     assert sizes == {"stays_100": 100, "stays_300": 300, "stays_1000": 1000}
-    for name in (*paper.MODEL_BASED, *paper.MODEL_FREE):
+    for name in others:
         assert found[name].algorithms == (name,) and found[name].state == "full"
     authors = found["authors"]
     assert (authors.state, authors.epochs, authors.agent.updates) == ("paper", 500, 2)
     assert authors.omg_rl.agent == authors.agent and authors.train_stays == 500
+
+
+def test_rewards_of_other_methods_are_called_by_their_method():
+    ranks = {"seed": 0, "within_state": 0.5}
+    rows = [{"reward": "r_psi", **ranks}, {"reward": "log_mu", **ranks}]
+    cells_done = {"airl": {"reward_alignment": rows}}
+    cells_done["stays_100"] = {"reward_alignment": rows}
+    assert paper.merged_alignment(cells_done) == [{"reward": "r_psi of airl", **ranks}]
 
 
 def test_published_numbers_are_those_of_table_two():
