@@ -263,6 +263,29 @@ def _record_sections() -> dict[str, Any]:
     }
 
 
+def _ood_safety() -> list[dict[str, Any]]:
+    """Two policies on two kinds of patients: what a shift costs is known."""
+    usual, other = "usual", "older, heavier, renal"
+    numbers = {
+        ("omg_rl", usual): (-0.10, 0.44, 0.12, 0.010, 0.08),
+        ("omg_rl", other): (-0.22, 0.36, 0.25, 0.030, 0.20),
+        ("clinicians", usual): (0.04, 0.52, 0.11, 0.000, None),
+        ("clinicians", other): (-0.06, 0.47, 0.20, 0.001, None),
+    }
+    names = ("r_p", "in_range", "above", "extreme", "support")
+    return [
+        {
+            "policy": policy,
+            "mode": "-" if policy == "clinicians" else "stochastic",
+            "seed": seed,
+            "shift": shift,
+            **dict(zip(names, (values[0] + offset, *values[1:]), strict=True)),
+        }
+        for (policy, shift), values in numbers.items()
+        for seed, offset in enumerate(OFFSETS)
+    ]
+
+
 def _subgroups(world: str) -> list[dict[str, Any]]:
     levels = {
         "sex": {"female": (180, 0.40), "male": (220, 0.46)},
@@ -358,6 +381,7 @@ def build(kind: str = "virtual") -> dict[str, Any]:
         **_policy_sections(),
         **_record_sections(),
         **_study_sections(),
+        "ood_safety": _ood_safety(),
         "subgroups": _subgroups("simulator" if kind != "records" else "model"),
         "config": {"learning_rate": 5e-4, "reward_mode": "paper", "member_sizes": [4]},
         "versions": {"jax": "0.10.2", "numpy": "2.4.0"},

@@ -116,6 +116,7 @@ def test_answer_falls_with_its_section(section, number, left, empty):
         ("table1", "20c"),
         ("reward_curve", "2019-4"),
         ("missingness", "2019-5"),
+        ("ood_safety", "2019-6"),
         ("dose_heatmap", "2019-8"),
     ],
 )

@@ -82,6 +82,8 @@ FAULTS = {
     "group": (["subgroups", 1, "group"], None, r"\[1\]\.group: expected a name"),
     "share": (["support", 0, "share_out_of_support"], "few", r"expected a number"),
     "setting": (["ablation", 1, "r_p"], "low", r"ablation\[1\]\.r_p: expected a num"),
+    "shift": (["ood_safety", 0, "shift"], "", r"ty\[0\]\.shift: expected a name"),
+    "shifted": (["ood_safety", 1, "extreme"], "few", r"extreme: expected a number"),
     "drift": (["drift", 0, "horizon"], "1 h", r"drift\[0\]\.horizon: expected a num"),
     "hours": (["examples", 0, "hours"], [0.0], r"\[0\]\.clinicians\.aptt: expected 1"),
 }

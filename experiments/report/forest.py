@@ -59,11 +59,22 @@ def entry(
       policy: whose colour and marker are used.
       hollow: whether the mark is hollow.
     """
+    return styled(label, rows, name, drawing.policy_style(policy), hollow)
+
+
+def styled(
+    label: str,
+    rows: Iterable[Row],
+    name: str,
+    style: tuple[str, str],
+    hollow: bool = False,
+) -> Entry | None:
+    """Returns `entry` with a colour and a marker of its own."""
     seeds = list(estimates.by_seed(rows, name).values())
     mean = estimates.estimate(seeds)
     if mean is None:
         return None
-    return Entry(label, mean, seeds, *drawing.policy_style(policy), hollow)
+    return Entry(label, mean, seeds, *style, hollow)
 
 
 def mark(axes: Axes, place: float, one: Entry, measure: Measure) -> None:

@@ -7,7 +7,7 @@ true simulator, the first screen says so before any number.
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from experiments.report import estimates, policies, tables, words
+from experiments.report import estimates, fidelity, policies, tables, words
 from experiments.report.estimates import Estimate, Row
 from experiments.report.results import Results
 from experiments.report.words import Measure
@@ -192,17 +192,9 @@ def _model_findings(results: Results) -> list[str]:
             f"The learned model {verdict} the intervention test (does it know what a "
             f"held dose does to aPTT?).{tail}"
         )
-    rows = [r for r in results.get("dynamics") or [] if r["quantity"] == "aptt"]
-    if rows:
-        horizon = max(row["horizon"] for row in rows)
-        last = [row for row in rows if row["horizon"] == horizon]
-        model = estimates.over_seeds(last, "model")
-        still = estimates.over_seeds(last, "persistence")
-        if model and still and still.mean:
-            change = 100 * (model.mean / still.mean - 1)
-            side = "below" if change < 0 else "above"
-            sentences.append(
-                f"Its aPTT error {horizon:g} hours ahead lies {abs(change):.0f} % "
-                f"{side} that of assuming that nothing changes."
-            )
+    if error := fidelity.aptt_error(results):
+        sentences.append(
+            f"Its aPTT error {error.horizon:g} hours ahead lies "
+            f"{fidelity.beside_persistence(error)}."
+        )
     return sentences

@@ -10,8 +10,10 @@ from typing import NamedTuple
 from experiments.report import (
     blocks,
     estimates,
+    fidelity,
     off_policy,
     policies,
+    shifted,
     subgroups,
     support,
     words,
@@ -154,8 +156,7 @@ def _truth(run: Results) -> str:
 
 
 def _dose_effect(run: Results) -> str:
-    rows = (run.get("intervention") or {}).get("rows") or []
-    ratio = estimates.over_seeds(rows, "ratio")
+    ratio = fidelity.dose_effect(run)
     if ratio is None:
         return ""
     return (
@@ -225,18 +226,12 @@ def _groups(run: Results) -> str:
 
 
 def _drift(run: Results) -> str:
-    rows = run.get("drift") or []
-    if not rows:
+    ratio = fidelity.drift(run)
+    if ratio is None:
         return ""
-    horizon = max(row["horizon"] for row in rows)
-    last = [row for row in rows if row["horizon"] == horizon]
-    model, recorded = (estimates.over_seeds(last, k) for k in ("model", "recorded"))
-    if not model or not recorded or not recorded.mean:
-        return ""
-    ratio = model.mean / recorded.mean
     return (
-        f"{horizon:g} hours ahead, imagined states lie {ratio:.2g} times as far from "
-        "the data as recorded ones do."
+        f"{ratio.horizon:g} hours ahead, imagined states lie {ratio.value:.2g} times "
+        "as far from the data as recorded ones do."
     )
 
 
@@ -248,5 +243,6 @@ _LIMITS = {
     "estimates from logged doses": _estimates,
     "doses outside the data": _off_support,
     "groups of patients": _groups,
+    "patients of another kind": shifted.answer,
     "drift of imagined states": _drift,
 }

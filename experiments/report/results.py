@@ -27,9 +27,10 @@ seconds, and every number is finite or null.
 | `support` | policy, share_out_of_support; optional mode, seed, threshold (2) |
 | `drift` | seed, horizon (hours), model, recorded; optional policy (3) |
 | `subgroups` | policy, world, seed, group, level, n, any measures; optional mode (4) |
+| `ood_safety` | policy, mode, seed, shift; optional measures (5): other patients |
 | `ablation` | setting, value, seed and any measures; first row: what is compared to |
 | `expert_stays` | stays, seed and any measures, such as return_r_p_model, r_p |
-| `published` | figure, quantity, value, source, and what is ours beside it (5) |
+| `published` | figure, quantity, value, source, and what is ours beside it (6) |
 | `config`, `versions`, `timing`, `commands` | how to repeat the run |
 
 A policy's `success` asks for hours in range in a row; `success_any_0.9` and
@@ -46,7 +47,10 @@ behaviour model gives less than `threshold`.
 (3) Mean distance of the states of model rollouts (`model`) and of later recorded states
 (`recorded`) from the recorded states known in training, in one unit of any kind.
 (4) `group` is sex, age, creatinine, weight or another; `n` counts patients or stays.
-(5) Ours is `ours` itself, or is looked up: the return at `stays` in `expert_stays`, or
+(5) `shift` is "usual" for new patients of the kind learned from, else what differs,
+such as "older, heavier". Measures: r_p, in_range, above, `extreme` (share of hours at
+the highest dose while the last aPTT is above range), `support` (as in 2, their states).
+(6) Ours is `ours` itself, or is looked up: the return at `stays` in `expert_stays`, or
 the `measure` of `policy` in `policies`.
 """
 
@@ -77,6 +81,8 @@ KINDS = ("virtual", "records", "other")
 MODES = ("stochastic", "greedy", "-")
 WORLDS = ("simulator", "model", "records")
 SPLITS = ("train", "validation", "test")
+# The `shift` of patients of the kind that policies learned from.
+USUAL = "usual"
 FILE_NAME = "results.json"
 
 
@@ -202,6 +208,12 @@ SECTIONS: Mapping[str, Check] = {
             },
             others=number,
             mode=one_of(*MODES),
+        )
+    ),
+    "ood_safety": list_of(
+        record(
+            {"policy": name, "mode": one_of(*MODES), "seed": number, "shift": name},
+            others=number,
         )
     ),
     "ablation": list_of(

@@ -2,7 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 
-from experiments.report import blocks, drawing, estimates, forest, policies, words
+from experiments.report import (
+    blocks,
+    drawing,
+    estimates,
+    forest,
+    panels,
+    policies,
+    words,
+)
 from experiments.report.blocks import Block
 from experiments.report.drawing import Picture
 from experiments.report.estimates import Row
@@ -72,36 +80,28 @@ def picture(
       group: its name.
       known: the measures by key.
     """
-    levels = list(dict.fromkeys(str(row["level"]) for row in rows))
     names = compared(rows)
-    height = 1.45 + len(levels) * (0.2 + 0.14 * len(names))
-    notes = []
-    with drawing.canvas(height, columns=len(DRAWN)) as (figure, panels):
-        for axes, key in zip(panels, DRAWN, strict=True):
-            measure, drawn = known[key], []
-            for place, level in enumerate(levels):
-                here = [row for row in rows if str(row["level"]) == level]
-                entries = _entries(here, names, key, level)
-                for offset, one in _spread(entries):
-                    forest.mark(axes, place + offset, one, measure)
-                drawn += entries
-            forest.lay_out(axes, measure)
-            if drawn:
-                notes.append(f"{measure.label}: {forest.said(drawn, measure)}")
-        panels[0].set_yticks(range(len(levels)), levels)
-        panels[0].set_ylim(len(levels) - 0.5, -0.5)
-        for name in names:
-            colour, marker = drawing.policy_style(name)
-            panels[0].plot([], [], marker, color=colour, label=words.policy(name))
-        drawing.legend_below(figure, panels[0])
-        if not notes:
-            return None
-        title = _GROUPS.get(group, group)
-        caption = (
-            f"{title}: how policies do in each group of patients. {forest.LEGEND} A "
-            "policy that is good on average can still be bad for some."
-        )
-        return drawing.finish(figure, f"By {title}. {'. '.join(notes)}.", caption)
+    levels = {
+        level: [policies.pick(members, name) for name in names]
+        for level, members in _by_level(rows).items()
+    }
+    series = [
+        panels.Series(words.policy(name), *drawing.policy_style(name)) for name in names
+    ]
+    title = _GROUPS.get(group, group)
+    caption = (
+        f"{title}: how policies do in each group of patients. {forest.LEGEND} A policy "
+        "that is good on average can still be bad for some."
+    )
+    measures = {key: known[key] for key in DRAWN}
+    return panels.picture(levels, series, measures, f"By {title}", caption)
+
+
+def _by_level(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(str(row["level"]), []).append(row)
+    return groups
 
 
 def compared(rows: Sequence[Row]) -> list[str]:
@@ -109,25 +109,6 @@ def compared(rows: Sequence[Row]) -> list[str]:
     found = dict.fromkeys(row["policy"] for row in rows)
     beside = [n for n in ("clinicians", "behavioural_cloning") if n in found]
     return policies.learned(rows)[:_MOST_LEARNED] + beside
-
-
-def _entries(
-    rows: Sequence[Row], names: Sequence[str], key: str, level: str
-) -> list[forest.Entry]:
-    entries = [
-        forest.entry(
-            f"{level}, {words.policy(name)}", policies.pick(rows, name), key, name
-        )
-        for name in names
-    ]
-    return [one for one in entries if one]
-
-
-def _spread(entries: Sequence[forest.Entry]) -> list[tuple[float, forest.Entry]]:
-    """Places the entries of one level side by side within its band."""
-    step = 0.7 / max(len(entries), 1)
-    first = -0.35 + step / 2
-    return [(first + step * index, one) for index, one in enumerate(entries)]
 
 
 def _counts(rows: Sequence[Row], hide: bool) -> dict[str, str]:

@@ -10,7 +10,7 @@ from experiments.report.results import Results
 from experiments.report.tables import SPREAD_NOTE, Table, show
 
 SHARE = "share_out_of_support"
-_MEASURE = words.Measure(
+SUPPORT = words.Measure(
     "Doses outside what was recorded", "share of a policy's doses", True, -1
 )
 
@@ -114,6 +114,6 @@ def _support(run: Results) -> Block:
         entries.append(forest.entry(name, members, SHARE, policy, hollow))
         mean = estimates.over_seeds(members, SHARE)
         cells.append([name, show(mean, True), str(mean.n if mean else 0)])
-    table = Table(["Policy", _MEASURE.label, "n"], cells, SPREAD_NOTE)
-    picture = forest.picture(entries, _MEASURE, caption)
-    return blocks.block([picture], [(_MEASURE.label, table)])
+    table = Table(["Policy", SUPPORT.label, "n"], cells, SPREAD_NOTE)
+    picture = forest.picture(entries, SUPPORT, caption)
+    return blocks.block([picture], [(SUPPORT.label, table)])

@@ -61,6 +61,30 @@ def show_ends(low: float, high: float, percent: bool = False) -> str:
     return words.typeset(f"{scale * low:.{digits}f} to {scale * high:.{digits}f}{unit}")
 
 
+def show_apart(gap: Estimate, other: str) -> str:
+    """Returns where a value lies beside `other`, in words that follow "it lies".
+
+    Args:
+      gap: the value minus that of the other.
+      other: what it is compared with.
+
+    Returns:
+      A distance and its side, or, where the 95 % interval holds 0, that the two are
+      not clearly apart.
+    """
+    size, side = f"{abs(gap.mean):.3f}", "above" if gap.mean > 0 else "below"
+    if gap.low is None or gap.high is None:
+        return f"{size} {side} {other} (one seed, no interval)"
+    if gap.low <= 0 <= gap.high:
+        signed = words.typeset(f"{gap.mean:+.3f}")
+        return (
+            f"not clearly apart from {other} ({signed} "
+            f"[{show_ends(gap.low, gap.high)}])"
+        )
+    ends = sorted((abs(gap.low), abs(gap.high)))
+    return f"{size} [{show_ends(*ends)}] {side} {other}"
+
+
 def policies(
     rows: Sequence[Row], known: Mapping[str, Measure], hide: bool
 ) -> list[Table]:

@@ -10,6 +10,7 @@ from experiments.report import (
     model_card,
     off_policy,
     published,
+    questions,
     results,
     sections,
     subgroups,
@@ -29,6 +30,7 @@ PARTS = {
     "doses": "Doses",
     "patients": "Single patients",
     "model": "Model",
+    "questions": "Open questions",
     "settings": "Settings",
     "published": "Published numbers",
     "training": "Training",
@@ -50,6 +52,7 @@ class View(NamedTuple):
       policy_notes: name and explanation of the policies that occur.
       worlds: identifier, name, explanation and block of each world.
       thresholds: what the intervention test must reach.
+      questions: three questions on the method, with the answers of this run.
       blocks: section -> what it shows.
       card: the model card.
       checklists: the filled checklists.
@@ -62,6 +65,7 @@ class View(NamedTuple):
     policy_notes: Sequence[tuple[str, str]]
     worlds: Sequence[tuple[str, str, str, Block]]
     thresholds: Mapping[str, float]
+    questions: Sequence[questions.Question]
     blocks: Mapping[str, Block]
     card: Sequence[model_card.Part]
     checklists: Sequence[checklist.Filled]
@@ -92,6 +96,7 @@ def view(run: Results, prefix: str = "", settings: bool = True) -> View:
         policy_notes(run.get("policies") or ()),
         worlds,
         (run.get("intervention") or {}).get("thresholds") or {},
+        questions.questions(run),
         {
             "subgroups": subgroups.block(run),
             "records": off_policy.block(run),

@@ -26,6 +26,8 @@ _POLICIES = {
     "iq_learn": "IQ-Learn",
     "mopo": "MOPO",
     "morel": "MOReL",
+    "ml_irl": "ML-IRL",
+    "reward_regression": "Reward regression",
     "omg_rl_authors": "OMG-RL, authors' settings",
     "sac": "Soft actor-critic",
 }
@@ -53,6 +55,8 @@ POLICY_NOTES = {
     "sac": "learns from recorded hours alone, held to nothing; given r_p",
     "mopo": "learns in the model, which costs reward where the model is unsure",
     "morel": "learns in the model, whose unsure states end the stay at a cost",
+    "reward_regression": "the same learner, with a reward fitted to recorded r_p",
+    "ml_irl": "learns a reward under which the clinicians' doses are likely",
     "iq_learn": "learns values that explain the clinicians' doses, without a model",
     "random": "draws each dose by chance",
     "zero": "never gives heparin",
