@@ -75,16 +75,19 @@ def test_ablations_compare_settings_on_the_same_worlds_and_patients(place, tmp_p
         "agent_recorded_share",
         "state",
     ]
-    assert shown[1]["value"] == "1.0" and shown[1]["r_p"] != shown[0]["r_p"]
+    assert shown[1]["value"] == "1.0"
+    assert shown[1]["recorded_pairs"] != shown[0]["recorded_pairs"]
     page = (out / "report" / "index.html").read_text()
     assert "agent_recorded_share = 1.0" in page
 
     # Run again, complete cells are read: nothing is trained, the table is the same.
-    before = {p: p.stat().st_mtime_ns for p in out.rglob("results.json")}
+    before = {p: p.stat().st_mtime_ns for p in (out / "cells").rglob("results.json")}
     code, again, errors = script.run(out, **settings)
     assert code == 0, errors
     assert again.splitlines()[-6:] == printed.splitlines()[-6:]
-    assert before == {p: p.stat().st_mtime_ns for p in out.rglob("results.json")}
+    assert before == {
+        p: p.stat().st_mtime_ns for p in (out / "cells").rglob("results.json")
+    }
     assert "epochs was 5, now 3" in script.refused(out, **{**settings, "epochs": 3})
 
 
