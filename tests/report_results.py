@@ -277,6 +277,7 @@ def _ood_safety() -> list[dict[str, Any]]:
         {
             "policy": policy,
             "mode": "-" if policy == "clinicians" else "stochastic",
+            "world": "simulator",
             "seed": seed,
             "shift": shift,
             **dict(zip(names, (values[0] + offset, *values[1:]), strict=True)),
@@ -389,6 +390,8 @@ def build(kind: str = "virtual") -> dict[str, Any]:
         "timing": {"dynamics_seconds": 12.5, "total_seconds": 100},
     }
     if kind == "records":
+        for row in document["ood_safety"]:
+            row["world"] = "model"
         rows = [row for row in _policy_rows("model")]
         rows += [
             {**row, "world": "records"}

@@ -108,7 +108,7 @@ def test_missing_column_is_named():
         results.check(document)
 
 
-@pytest.mark.parametrize("section", ["policies", "subgroups"])
+@pytest.mark.parametrize("section", ["policies", "subgroups", "ood_safety"])
 def test_records_cannot_claim_a_simulator(section):
     document = report_results.build("records")
     document[section][0]["world"] = "simulator"

@@ -78,9 +78,9 @@ def _check_world(path: str, kind: str, sections: Mapping[str, Any]) -> None:
     """Real patients have no simulator, and no policy but theirs has a known truth."""
     if kind != "records":
         return
-    for name in ("policies", "subgroups", "off_policy"):
+    for name in ("policies", "subgroups", "off_policy", "ood_safety"):
         for index, row in enumerate(sections.get(name) or ()):
-            if row["world"] == "simulator":
+            if row.get("world") == "simulator":
                 raise ResultsError(
                     f"{path}.{name}[{index}].world: records of real patients have no "
                     "simulator; write 'model' or 'records'"

@@ -146,7 +146,7 @@ def _reward_table(
     notes.append(
         "OMG-RL minus it: difference in r_p per hour, paired by seed, with its 95 % "
         f"interval. {RANKS.label}: {RANKS.note}; 1 is the same order, 0 none; a dash "
-        "where no reward is learned."
+        "where the run ranked no reward of that policy."
     )
     return Table(columns, cells, f"{SPREAD_NOTE} {' '.join(notes)}")
 

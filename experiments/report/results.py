@@ -214,6 +214,7 @@ SECTIONS: Mapping[str, Check] = {
         record(
             {"policy": name, "mode": one_of(*MODES), "seed": number, "shift": name},
             others=number,
+            world=one_of(*WORLDS),
         )
     ),
     "ablation": list_of(

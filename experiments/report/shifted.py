@@ -11,13 +11,6 @@ from experiments.report.support import SUPPORT
 from experiments.report.tables import SPREAD_NOTE, Table, show, show_apart
 from experiments.report.words import Measure
 
-EXTREME = Measure(
-    "Top dose at high aPTT",
-    "share of hours in which the highest dose is given although the last aPTT was "
-    "above the range",
-    True,
-    -1,
-)
 _NO_MEASURE = (
     "Patients of another kind: not shown, no row of 'ood_safety' holds a measure."
 )
@@ -95,8 +88,8 @@ def _shifts(rows: Sequence[Row]) -> list[str]:
 
 def _measures(run: Results) -> dict[str, Measure]:
     known = words.measures(words.target_of(run.get("dataset")))
-    named = {name: known[name] for name in ("r_p", "in_range", "above")}
-    return {**named, "extreme": EXTREME, "support": SUPPORT}
+    named = {name: known[name] for name in ("r_p", "in_range", "above", "extreme")}
+    return {**named, "support": SUPPORT}
 
 
 def _picture(rows: Sequence[Row], known: Mapping[str, Measure]):

@@ -164,6 +164,13 @@ def measures(target: tuple[float, float]) -> dict[str, Measure]:
         "below": Measure(
             f"Time below {low}\u00a0s", "share of hours below the range", True, -1
         ),
+        "extreme": Measure(
+            "Top dose at high aPTT",
+            "share of hours in which the highest dose is given although the last aPTT "
+            "was above the range",
+            True,
+            -1,
+        ),
         "success": Measure(
             "Treatment success",
             f"share of patients with 4 hours running in {span} within 24 hours",
