@@ -49,21 +49,27 @@ def test_the_expert_reaches_the_end_every_time():
 
 
 def test_the_expert_is_unsure_where_the_force_is_small():
-    """Odds of e where the controller asks for 1 N to the right, of 1 for none."""
+    """Odds of e where the controller asks for 2 N to the right, of 1 for none."""
     gains = cartpole.gains()
-    wanted = np.array([0.0, 1.0, -2.0, 500.0])
+    wanted = np.array([0.0, 2.0, -4.0, 500.0])
     seen = -wanted[:, None] * gains / (gains @ gains)
     left, right = cartpole.expert(seen).T
-    np.testing.assert_allclose(right / (left + right), 1 / (1 + np.exp(-wanted)))
+    np.testing.assert_allclose(right / (left + right), 1 / (1 + np.exp(-wanted / 2)))
     np.testing.assert_allclose(left + right, 1.0)
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_thinned_episodes_show_as_many_states_as_whole_ones(seed):
-    """A controller in a short cycle would show one state again and again."""
-    episode = cartpole.play(drawn(seed), [seed])[0]
-    thinned = episode.observations[seed::20].std(axis=0)
-    assert (thinned > 0.6 * episode.observations.std(axis=0)).all()
+@pytest.mark.parametrize("offset", [6, 7])
+def test_thinned_episodes_show_as_many_states_as_whole_ones(offset):
+    """A controller in a short cycle would show one state again and again.
+
+    Even steps differ from odd ones: speeds after them lie 0.39 m/s apart.
+    """
+    kept = []
+    for episode in cartpole.play(drawn(3), range(12)):
+        thinned = episode.observations[offset::20].std(axis=0)
+        kept.append(thinned / episode.observations.std(axis=0))
+    assert np.min(kept) > 0.3
+    assert np.median(kept, axis=0).min() > 0.75
 
 
 def test_the_linear_system_is_gymnasiums_near_the_upright():
