@@ -176,15 +176,15 @@ def test_rollouts_start_where_windows_start_and_the_average_moves_by_its_share()
     )
     expected = jax.tree.map(
         lambda old, new: 0.75 * old + 0.25 * new,
-        before.average,
-        after.discriminator.params,
+        before.reward.average,
+        after.reward.learner.params,
     )
-    leaves = zip(jax.tree.leaves(after.average), jax.tree.leaves(expected), strict=True)
+    leaves = zip(*map(jax.tree.leaves, (after.reward.average, expected)), strict=True)
     for found, wanted in leaves:
         np.testing.assert_allclose(found, wanted, rtol=1e-5)
     # The reward that is judged is g of the average.
     steps = transitions(np.arange(3), np.ones(3, int))
-    network = after.average.reward["params"]["Dense_0"]
+    network = after.reward.average.reward["params"]["Dense_0"]
     raw = network["kernel"][:, 1] + network["bias"][1]
     np.testing.assert_allclose(
         algorithm.reward(after, steps), 10.0 * jnp.tanh(raw / 10.0), rtol=1e-5

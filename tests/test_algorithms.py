@@ -276,14 +276,14 @@ def test_combo_names_the_missing_reward():
 
 def test_omg_rl_pool_holds_the_last_epochs_and_their_policies():
     first, last, _ = run("omg_rl, gcl", 0)
-    assert int(first.epoch) == 0 and int(last.epoch) == UPDATES
+    assert int(first.reward.epoch) == 0 and int(last.reward.epoch) == UPDATES
     # Two epochs are kept: after three updates the pool holds updates 2 (slot 0) and 1.
     assert int(last.buffer.added) == UPDATES * 12
     newest = last.buffer.rows.state[:12].reshape(3, 4, -1)  # update 2 of 0..2
     np.testing.assert_array_equal(
-        jnp.swapaxes(last.pool.trajectories.state[0], 0, 1), newest
+        jnp.swapaxes(last.reward.pool.trajectories.state[0], 0, 1), newest
     )
-    kernels = jax.tree.leaves(last.pool.samplers)[1]
+    kernels = jax.tree.leaves(last.reward.pool.samplers)[1]
     assert not np.array_equal(kernels[0], kernels[1])
 
 
@@ -292,13 +292,17 @@ def test_averaged_reward_moves_by_its_share_of_the_newest_parameters():
     start = jax.jit(algorithm.init)(jax.random.key(1), data)
     after, _ = jax.jit(algorithm.update)(start, jax.random.key(2), data)
     expected = jax.tree.map(
-        lambda old, new: 0.75 * old + 0.25 * new, start.average, after.reward.params
+        lambda old, new: 0.75 * old + 0.25 * new,
+        start.reward.networks.average,
+        after.reward.networks.learner.params,
     )
-    chex.assert_trees_all_close(after.average, expected, rtol=1e-6)
-    moved = jax.tree.map(lambda a, b: jnp.any(a != b), start.average, after.average)
+    average = after.reward.networks.average
+    chex.assert_trees_all_close(average, expected, rtol=1e-6)
+    before = start.reward.networks.average
+    moved = jax.tree.map(lambda a, b: jnp.any(a != b), before, average)
     assert any(jax.tree.leaves(jax.device_get(moved)))
     # At most `pool_rollouts` of the four rollouts of an epoch estimate Z.
-    assert after.pool.trajectories.action.shape == (2, 3, 3)
+    assert after.reward.pool.trajectories.action.shape == (2, 3, 3)
 
 
 def test_a_reward_that_stands_still_leaves_only_the_policy_learning():
@@ -307,10 +311,9 @@ def test_a_reward_that_stands_still_leaves_only_the_policy_learning():
     start = jax.jit(algorithm.init)(jax.random.key(1), data)
     first, _ = update(start, jax.random.key(2), data)
     second, _ = update(first, jax.random.key(3), data)
-    chex.assert_trees_all_equal(first.reward, second.reward)
-    chex.assert_trees_all_equal(first.average, second.average)
+    chex.assert_trees_all_equal(first.reward.networks, second.reward.networks)
     moved = jax.tree.map(
-        lambda a, b: jnp.any(a != b), start.reward.params, first.reward.params
+        lambda a, b: jnp.any(a != b), start.reward.networks, first.reward.networks
     )
     assert any(jax.tree.leaves(jax.device_get(moved)))
     assert not np.array_equal(
@@ -323,6 +326,6 @@ def test_rollouts_of_omg_rl_start_where_windows_start():
     algorithm, data = make_omg_rl()
     only = data._replace(train=data.train._replace(windows=data.train.windows[:1]))
     state = jax.jit(algorithm.init)(jax.random.key(1), only)
-    first = state.pool.trajectories.state[:, :, 0]
+    first = state.reward.pool.trajectories.state[:, :, 0]
     wanted = only.train.states[only.train.windows[0]]
     chex.assert_trees_all_equal(first, jnp.broadcast_to(wanted, first.shape))

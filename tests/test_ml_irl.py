@@ -90,7 +90,7 @@ def test_with_exact_rollouts_the_fixed_point_has_the_experts_step_counts():
         marks = (jnp.arange(512) + 0.5) / 512
         drawn = jnp.searchsorted(jnp.cumsum(chances(learner.params)), marks)
         rollouts = jax.tree.map(lambda x: jnp.swapaxes(x[drawn], 0, 1), every)
-        evidence = learned_dyna.Evidence(rollouts, windows, None)
+        evidence = learned_dyna.Evidence(rollouts, windows, None, None)
         learner, _ = fit(learner, fit_key, evidence)
         return (learner, key), chances(learner.params)
 
@@ -177,7 +177,7 @@ def test_the_agent_pays_for_disagreement_and_the_reward_makes_up_for_it():
     )
     # Experts of a reward that is charged .5 * 2 for action 0 like it 1 better.
     network = reward_network.make(REWARD, tiny_world.SPACE)
-    learned = np.asarray(table(network, state.average))
+    learned = np.asarray(table(network, state.reward.average))
     charged = learned - 0.5 * np.array([2.0, 0.0])
     np.testing.assert_allclose(
         soft_policy(charged), np.broadcast_to([0.25, 0.75], (STATES, 2)), atol=0.1

@@ -45,7 +45,7 @@ def fitted(config, data):
     fit = reward_regression.make_fit(config, tiny_world.SPACE, network)
     init_key, fit_key = jax.random.split(jax.random.key(0))
     start = network.init(init_key)
-    evidence = learned_dyna.Evidence(None, None, data)
+    evidence = learned_dyna.Evidence(None, None, None, data)
     learner, metrics = jax.jit(functools.partial(fit, evidence=evidence))(
         start, fit_key
     )

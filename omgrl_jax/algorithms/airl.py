@@ -16,18 +16,11 @@ same objective in another unit.
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
-
-import jax
-import jax.numpy as jnp
-import optax
 
 from omgrl_jax import optimize
-from omgrl_jax.data import buffer as buffer_lib
-from omgrl_jax.data import records as records_lib
 from omgrl_jax.data.records import Space
 from omgrl_jax.learners import discriminator as discriminator_lib
-from omgrl_jax.learners import dyna, known_reward
+from omgrl_jax.learners import dyna, learned_dyna, pessimism
 from omgrl_jax.learners import reward as reward_lib
 from omgrl_jax.learners import soft_actor_critic as sac
 from omgrl_jax.ops import value
@@ -83,22 +76,6 @@ class Config:
             )
 
 
-class State(NamedTuple):
-    """AIRL's state.
-
-    Attributes:
-      agent: actor and critics.
-      buffer: rollouts kept.
-      discriminator: its networks and their optimiser.
-      average: running average of its parameters, by which the agent is rewarded.
-    """
-
-    agent: sac.AgentState
-    buffer: buffer_lib.Buffer
-    discriminator: optimize.Learner
-    average: Params
-
-
 def make(config: Config, space: Space, dynamics: Dynamics) -> Algorithm:
     """Builds AIRL.
 
@@ -120,52 +97,21 @@ def make(config: Config, space: Space, dynamics: Dynamics) -> Algorithm:
         config.agent.discount,
     )
 
-    def init(key: Key, data: dyna.Data) -> State:
-        del data
-        agent_key, discriminator_key = jax.random.split(key)
-        learner = discriminator.init(discriminator_key)
-        return State(
-            agent=agent.init(agent_key),
-            buffer=dyna.empty_buffer(config.rollout, space),
-            discriminator=learner,
-            average=jax.tree.map(jnp.copy, learner.params),
+    def fit(
+        learner: optimize.Learner, key: Key, evidence: learned_dyna.Evidence
+    ) -> tuple[optimize.Learner, Metrics]:
+        return discriminator.update(
+            learner, key, evidence.actor_params, evidence.rollouts, evidence.windows
         )
 
-    def update(state: State, key: Key, data: dyna.Data) -> tuple[State, Metrics]:
-        rollout_key, window_key, step_key, improve_key = jax.random.split(key, 4)
-        actor_params = state.agent.actor.params
-        # From where experts' windows start, lest the discriminator tells the hour of
-        # the stay.
-        rows = data.train.windows
-        rollouts = dyna.collect(
-            config.rollout, dynamics, agent, actor_params, rollout_key, data, rows
-        )
-        buffer = dyna.keep(state.buffer, rollouts)
-        windows = records_lib.sample_windows(
-            data.train, window_key, config.reward.expert_windows, config.rollout.horizon
-        )
-        learner, reward_metrics = discriminator.update(
-            state.discriminator, step_key, actor_params, rollouts, windows
-        )
-        average = optax.incremental_update(
-            learner.params, state.average, 1.0 - config.reward.average
-        )
-        given = functools.partial(reward_of_agent(config, discriminator), average)
-        agent_state, metrics = dyna.improve(
-            config.agent, agent, state.agent, buffer, given, improve_key, data.train
-        )
-        metrics = {**metrics, **reward_metrics}
-        learned = discriminator.reward(average, rollouts)
-        metrics["return/r_psi"] = jnp.mean(jnp.sum(learned, axis=0))
-        if known_reward.defined(space):
-            r_p = known_reward.make(space, data.world.scales)(rollouts)
-            metrics["return/r_p"] = jnp.mean(jnp.sum(r_p, axis=0))
-        return State(agent_state, buffer, learner, average), metrics
+    def for_agent(params: Params, *seen: Transition) -> sac.RewardFunction:
+        del seen
+        return functools.partial(reward_of_agent(config, discriminator), params)
 
-    def reward_of(state: State, transitions: Transition) -> Array:
-        return discriminator.reward(state.average, transitions)
-
-    return Algorithm(init, update, *dyna.acting(agent), reward_of)
+    learner = learned_dyna.averaged(
+        discriminator.init, fit, for_agent, discriminator.reward, config.reward.average
+    )
+    return learned_dyna.make(config, space, dynamics, agent, learner, pessimism.none())
 
 
 def reward_of_agent(

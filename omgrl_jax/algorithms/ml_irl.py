@@ -67,12 +67,19 @@ def make(config: Config, space: Space, dynamics: Dynamics) -> Algorithm:
     """
     network = reward_network.make(config.reward, space)
     spread = pessimism.make_spread(dynamics)
+    learner = learned_dyna.averaged(
+        network.init,
+        make_fit(config.reward, network),
+        network.for_agent,
+        network.value,
+        config.reward.average,
+    )
     return learned_dyna.make(
         config,
         space,
         dynamics,
-        network,
-        make_fit(config.reward, network),
+        sac.make(config.agent, space),
+        learner,
         pessimism.penalty(spread, "disagreement", config.penalty),
     )
 

@@ -7,16 +7,14 @@ Every epoch:
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from omgrl_jax import optimize
-from omgrl_jax.data import buffer as buffer_lib
-from omgrl_jax.data import records as records_lib
 from omgrl_jax.data.records import Space
-from omgrl_jax.learners import dyna, known_reward
+from omgrl_jax.learners import dyna, learned_dyna, pessimism
 from omgrl_jax.learners import reward as reward_lib
 from omgrl_jax.learners import soft_actor_critic as sac
 from omgrl_jax.ops import value
@@ -58,22 +56,16 @@ class Config:
     )
 
 
-class State(NamedTuple):
-    """OMG-RL's state: COMBO's, the reward and the pool that estimates Z.
+class RewardState(NamedTuple):
+    """What OMG-RL keeps of the reward.
 
     Attributes:
-      agent: actor and critics.
-      buffer: rollouts kept.
-      reward: the reward network and its optimiser.
-      average: running average of its parameters, by which the agent is rewarded.
+      networks: the reward network in training, and the average that the agent sees.
       pool: trajectories and samplers for the partition function.
       epoch: [] epochs done.
     """
 
-    agent: sac.AgentState
-    buffer: buffer_lib.Buffer
-    reward: optimize.Learner
-    average: Params
+    networks: learned_dyna.Averaged
     pool: reward_lib.Pool
     epoch: Array
 
@@ -94,83 +86,62 @@ def make(
     """
     agent = sac.make(config.agent, space, config.conservatism, config.push_down)
     reward = reward_lib.make(config.reward, space, agent.policy, behaviour)
+    learner = make_learner(config, reward)
+    return learned_dyna.make(config, space, dynamics, agent, learner, pessimism.none())
 
-    def init(key: Key, data: dyna.Data) -> State:
-        agent_key, reward_key, pool_key = jax.random.split(key, 3)
-        agent_state = agent.init(agent_key)
-        actor_params = agent_state.actor.params
+
+def make_learner(
+    config: Config, reward: reward_lib.Reward
+) -> learned_dyna.RewardLearner:
+    """The guided reward: each epoch's rollouts enter the pool, then reward steps.
+
+    Args:
+      config: settings.
+      reward: losses and densities of the guided reward.
+
+    Returns:
+      The reward learner, its state `RewardState`.
+    """
+
+    def init(
+        key: Key, collect: Callable[[Key], Transition], actor_params: Params
+    ) -> RewardState:
+        network_key, pool_key = jax.random.split(key)
         epochs = config.reward.pool_epochs
-        first = jax.vmap(collect, in_axes=(None, 0, None))(
-            actor_params, jax.random.split(pool_key, epochs), data
-        )
+        first = jax.vmap(collect)(jax.random.split(pool_key, epochs))
         size = min(config.reward.pool_rollouts, config.rollout.rollouts)
         trajectories = jax.tree.map(lambda x: jnp.swapaxes(x[:, :, :size], 1, 2), first)
         samplers = jax.tree.map(lambda x: jnp.stack([x] * epochs), actor_params)
-        learner = reward.init(reward_key)
-        return State(
-            agent=agent_state,
-            buffer=dyna.empty_buffer(config.rollout, space),
-            reward=learner,
-            average=jax.tree.map(jnp.copy, learner.params),
+        learner = reward.init(network_key)
+        average = jax.tree.map(jnp.copy, learner.params)
+        return RewardState(
+            networks=learned_dyna.Averaged(learner, average),
             pool=reward_lib.Pool(trajectories, samplers),
             epoch=jnp.int32(0),
         )
 
-    def collect(actor_params: dict, key: Key, data: dyna.Data) -> Transition:
-        # From where experts' windows start: a reward that compares both must not learn
-        # to tell the hour of the stay instead.
-        rows = data.train.windows
-        return dyna.collect(
-            config.rollout, dynamics, agent, actor_params, key, data, rows
-        )
-
-    def update(state: State, key: Key, data: dyna.Data) -> tuple[State, Metrics]:
-        rollout_key, window_key, reward_key, improve_key = jax.random.split(key, 4)
-        actor_params = state.agent.actor.params
-        rollouts = collect(actor_params, rollout_key, data)
-        buffer = dyna.keep(state.buffer, rollouts)
+    def update(
+        state: RewardState, key: Key, evidence: learned_dyna.Evidence
+    ) -> tuple[RewardState, Metrics]:
+        rollouts, windows, actor_params, data = evidence
         pool = reward_lib.push(state.pool, state.epoch, rollouts, actor_params)
-        windows = records_lib.sample_windows(
-            data.train, window_key, config.reward.expert_windows, config.rollout.horizon
-        )
         densities = reward.densities(pool, actor_params, data.behaviour, windows)
-        learner, reward_metrics = reward.update(
-            state.reward, reward_key, pool, densities, windows
+        learner, metrics = reward.update(
+            state.networks.learner, key, pool, densities, windows
         )
-        keep = config.reward.average
-        average = jax.tree.map(
-            lambda old, new: keep * old + (1.0 - keep) * new,
-            state.average,
-            learner.params,
-        )
+        networks = learned_dyna.moved(state.networks, learner, config.reward.average)
         if config.reward_epochs > 0:
             done = state.epoch >= config.reward_epochs
-            learner, average = jax.tree.map(
-                lambda old, new: jnp.where(done, old, new),
-                (state.reward, state.average),
-                (learner, average),
+            networks = jax.tree.map(
+                lambda old, new: jnp.where(done, old, new), state.networks, networks
             )
-        learned = reward.for_agent(average, rollouts, windows)
-        agent_state, metrics = dyna.improve(
-            config.agent, agent, state.agent, buffer, learned, improve_key, data.train
-        )
-        metrics = {**metrics, **reward_metrics}
-        r_psi = reward.value(average, rollouts)
-        metrics["return/r_psi"] = jnp.mean(jnp.sum(r_psi, axis=0))
-        if known_reward.defined(space):
-            # Fig. 3 of the paper: logged beside r_psi, never learned from.
-            r_p = known_reward.make(space, data.world.scales)(rollouts)
-            metrics["return/r_p"] = jnp.mean(jnp.sum(r_p, axis=0))
-        following = State(agent_state, buffer, learner, average, pool, state.epoch + 1)
-        return following, metrics
+        return RewardState(networks, pool, state.epoch + 1), metrics
 
-    def log_probs(state: State, observations: Array) -> Array:
-        return agent.policy.log_probs(state.agent.actor.params, observations)
-
-    def act(state: State, key: Key, observation: Array) -> Array:
-        return jax.random.categorical(key, log_probs(state, observation))
-
-    def reward_of(state: State, transitions: Transition) -> Array:
-        return reward.value(state.average, transitions)
-
-    return Algorithm(init, update, act, log_probs, reward_of)
+    return learned_dyna.RewardLearner(
+        init=init,
+        update=update,
+        for_agent=lambda state, evidence: reward.for_agent(
+            state.networks.average, evidence.rollouts, evidence.windows
+        ),
+        value=lambda state, steps: reward.value(state.networks.average, steps),
+    )

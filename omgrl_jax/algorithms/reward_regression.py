@@ -71,16 +71,15 @@ def make(config: Config, space: Space, dynamics: Dynamics) -> Algorithm:
     """
     known_reward.require(space)
     network = reward_network.make(config.reward, space)
-    return learned_dyna.make(
-        config,
-        space,
-        dynamics,
-        network,
+    learner = learned_dyna.averaged(
+        network.init,
         make_fit(config, space, network),
-        pessimism.none(),
-        config.conservatism,
-        config.push_down,
+        network.for_agent,
+        network.value,
+        config.reward.average,
     )
+    agent = sac.make(config.agent, space, config.conservatism, config.push_down)
+    return learned_dyna.make(config, space, dynamics, agent, learner, pessimism.none())
 
 
 def make_fit(

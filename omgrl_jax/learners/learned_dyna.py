@@ -2,10 +2,11 @@
 
     init ->  repeat: rollouts -> reward steps -> buffer -> soft actor-critic
 
-Methods that keep no more than a reward network beside their agent share all of it: they
-differ in what the reward is fitted to, and in how rollouts are made pessimistic.
+OMG-RL, AIRL, ML-IRL and reward regression share all of it: they differ in what the
+reward is fitted to, in what they keep for that, and in how they distrust the world.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
@@ -20,7 +21,7 @@ from omgrl_jax.data.records import Space
 from omgrl_jax.learners import dyna, known_reward
 from omgrl_jax.learners import soft_actor_critic as sac
 from omgrl_jax.learners.pessimism import Pessimism
-from omgrl_jax.learners.reward_network import Network, RewardConfig
+from omgrl_jax.learners.reward_network import RewardConfig
 from omgrl_jax.types import Algorithm, Array, Dynamics, Key, Metrics, Params, Transition
 
 
@@ -49,15 +50,96 @@ class Evidence(NamedTuple):
     Attributes:
       rollouts: leaves [H, B, ...], by the current policy.
       windows: leaves [N, H, ...], of the experts.
+      actor_params: parameters of the current policy.
       data: records and models.
     """
 
     rollouts: Transition
     windows: Transition
+    actor_params: Params
     data: dyna.Data
 
 
+class RewardLearner(NamedTuple):
+    """What a method learns of the reward, as pure functions.
+
+    Attributes:
+      init: `(key, collect, actor_params) -> state`; `collect(key)` rolls the first
+        policy out, leaves [H, B, ...].
+      update: `(state, key, evidence) -> (state, metrics)`, an epoch of reward steps.
+      for_agent: `(state, evidence) -> reward function` of transitions [B], by which the
+        agent is rewarded in this epoch.
+      value: `(state, transitions [...]) -> [...]`, the learned reward.
+    """
+
+    init: Callable[[Key, Callable[[Key], Transition], Params], Any]
+    update: Callable[[Any, Key, Evidence], tuple[Any, Metrics]]
+    for_agent: Callable[[Any, Evidence], sac.RewardFunction]
+    value: Callable[[Any, Transition], Array]
+
+
+class Averaged(NamedTuple):
+    """Networks in training and what the agent sees of them.
+
+    Attributes:
+      learner: the networks and their optimiser.
+      average: running average of their parameters, by which the agent is rewarded.
+    """
+
+    learner: optimize.Learner
+    average: Params
+
+
 Fit = Callable[[optimize.Learner, Key, Evidence], tuple[optimize.Learner, Metrics]]
+
+
+def averaged(
+    init: Callable[[Key], optimize.Learner],
+    fit: Fit,
+    for_agent: Callable[[Params, Transition, Transition], sac.RewardFunction],
+    value: Callable[[Params, Transition], Array],
+    keep: float,
+) -> RewardLearner:
+    """A reward learner that keeps networks and their running average.
+
+    Args:
+      init: `(key) -> learner`.
+      fit: `(learner, key, evidence) -> (learner, metrics)`.
+      for_agent: `(params, rollouts, windows) -> reward function`.
+      value: `(params, transitions [...]) -> [...]`.
+      keep: share of the average that an epoch leaves.
+
+    Returns:
+      The reward learner, its state `Averaged`.
+    """
+
+    def start(
+        key: Key, collect: Callable[[Key], Transition], actor_params: Params
+    ) -> Averaged:
+        del collect, actor_params
+        learner = init(key)
+        return Averaged(learner, jax.tree.map(jnp.copy, learner.params))
+
+    def update(
+        state: Averaged, key: Key, evidence: Evidence
+    ) -> tuple[Averaged, Metrics]:
+        learner, metrics = fit(state.learner, key, evidence)
+        return moved(state, learner, keep), metrics
+
+    return RewardLearner(
+        init=start,
+        update=update,
+        for_agent=lambda state, evidence: for_agent(
+            state.average, evidence.rollouts, evidence.windows
+        ),
+        value=lambda state, transitions: value(state.average, transitions),
+    )
+
+
+def moved(state: Averaged, learner: optimize.Learner, keep: float) -> Averaged:
+    """The networks after an epoch, and their average a step towards them."""
+    average = optax.incremental_update(learner.params, state.average, 1.0 - keep)
+    return Averaged(learner, average)
 
 
 class State(NamedTuple):
@@ -67,26 +149,22 @@ class State(NamedTuple):
       agent: actor and critics.
       buffer: rollouts kept.
       measured: what the pessimism measured on the records; None where nothing.
-      reward: the reward network and its optimiser.
-      average: running average of its parameters, by which the agent is rewarded.
+      reward: state of the reward learner.
     """
 
     agent: sac.AgentState
     buffer: buffer_lib.Buffer
     measured: Any
-    reward: optimize.Learner
-    average: Params
+    reward: Any
 
 
 def make(
     parts: Parts,
     space: Space,
     dynamics: Dynamics,
-    network: Network,
-    fit: Fit,
+    agent: sac.Agent,
+    learner: RewardLearner,
     pessimism: Pessimism,
-    conservatism: float = 0.0,
-    push_down: str = "policy",
 ) -> Algorithm:
     """Builds the method.
 
@@ -94,55 +172,46 @@ def make(
       parts: settings of the parts.
       space: the task.
       dynamics: the fitted world; its parameters come with the data.
-      network: the reward network.
-      fit: `(learner, key, evidence) -> (learner, metrics)`, the reward steps of an
-        epoch.
+      agent: actor and critics.
+      learner: the reward learner.
       pessimism: how the method distrusts the world.
-      conservatism: weight of the critics' conservative term (arXiv 2409.13299, Eq. 5).
-      push_down: form of that term, a key of `ops.value.PUSH_DOWN`.
 
     Returns:
       The algorithm; `data` is `dyna.Data` whose windows have the rollouts' length. It
       logs the returns of the rollouts as the world made them, before any pessimism.
-
-    Raises:
-      ValueError: on an unknown push-down.
     """
-    agent = sac.make(parts.agent, space, conservatism, push_down)
 
     def init(key: Key, data: dyna.Data) -> State:
         agent_key, reward_key = jax.random.split(key)
-        learner = network.init(reward_key)
+        state = agent.init(agent_key)
+        first = functools.partial(collect, state.actor.params, data)
         return State(
-            agent=agent.init(agent_key),
+            agent=state,
             buffer=dyna.empty_buffer(parts.rollout, space),
             measured=pessimism.measure(data),
-            reward=learner,
-            average=jax.tree.map(jnp.copy, learner.params),
+            reward=learner.init(reward_key, first, state.actor.params),
         )
 
-    def gather(state: State, key: Key, data: dyna.Data) -> Evidence:
-        rollout_key, window_key = jax.random.split(key)
-        actor_params = state.agent.actor.params
+    def collect(actor_params: Params, data: dyna.Data, key: Key) -> Transition:
         # From where experts' windows start: a reward that compares both must not learn
         # to tell the hour of the stay instead.
         rows = data.train.windows
-        rollouts = dyna.collect(
-            parts.rollout, dynamics, agent, actor_params, rollout_key, data, rows
+        return dyna.collect(
+            parts.rollout, dynamics, agent, actor_params, key, data, rows
         )
+
+    def gather(actor_params: Params, key: Key, data: dyna.Data) -> Evidence:
+        rollout_key, window_key = jax.random.split(key)
+        rollouts = collect(actor_params, data, rollout_key)
         windows = records_lib.sample_windows(
             data.train, window_key, parts.reward.expert_windows, parts.rollout.horizon
         )
-        return Evidence(rollouts, windows, data)
+        return Evidence(rollouts, windows, actor_params, data)
 
     def update(state: State, key: Key, data: dyna.Data) -> tuple[State, Metrics]:
         gather_key, reward_key, improve_key = jax.random.split(key, 3)
-        evidence = gather(state, gather_key, data)
-        learner, reward_metrics = fit(state.reward, reward_key, evidence)
-        average = optax.incremental_update(
-            learner.params, state.average, 1.0 - parts.reward.average
-        )
-        learned = network.for_agent(average, evidence.rollouts, evidence.windows)
+        evidence = gather(state.agent.actor.params, gather_key, data)
+        reward, reward_metrics = learner.update(state.reward, reward_key, evidence)
         marked, marks = pessimism.mark(state.measured, data, evidence.rollouts)
         buffer = dyna.keep(state.buffer, marked)
         agent_state, metrics = dyna.improve(
@@ -150,28 +219,26 @@ def make(
             agent,
             state.agent,
             buffer,
-            pessimism.given(learned),
+            pessimism.given(learner.for_agent(reward, evidence)),
             improve_key,
             data.train,
         )
-        returns = _returns(space, network, average, evidence)
-        metrics = {**metrics, **reward_metrics, **marks, **returns}
-        return State(agent_state, buffer, state.measured, learner, average), metrics
+        r_psi = learner.value(reward, evidence.rollouts)
+        metrics = {**metrics, **reward_metrics, **marks}
+        metrics |= _returns(space, r_psi, evidence)
+        return State(agent_state, buffer, state.measured, reward), metrics
 
     def reward_of(state: State, transitions: Transition) -> Array:
-        return network.value(state.average, transitions)
+        return learner.value(state.reward, transitions)
 
     return Algorithm(init, update, *dyna.acting(agent), reward_of)
 
 
-def _returns(
-    space: Space, network: Network, params: Params, evidence: Evidence
-) -> Metrics:
+def _returns(space: Space, r_psi: Array, evidence: Evidence) -> Metrics:
     """Mean returns of the rollouts under r_psi, and r_p where the schema defines it."""
-    rollouts = evidence.rollouts
-    r_psi = network.value(params, rollouts)
     metrics = {"return/r_psi": jnp.mean(jnp.sum(r_psi, axis=0))}
     if known_reward.defined(space):
-        r_p = known_reward.make(space, evidence.data.world.scales)(rollouts)
-        metrics["return/r_p"] = jnp.mean(jnp.sum(r_p, axis=0))
+        # Fig. 3 of the paper: logged beside r_psi, never learned from.
+        known = known_reward.make(space, evidence.data.world.scales)
+        metrics["return/r_p"] = jnp.mean(jnp.sum(known(evidence.rollouts), axis=0))
     return metrics
