@@ -173,7 +173,7 @@ BENCHMARKS = {
         references=_cartpole_references,
         published=(
             Published(
-                "iq_learn, 1 demonstration, every 20th step",
+                "iq_learn, 1 demonstration, every 20th step, best evaluation",
                 500.0,
                 "README of github.com/Div99/IQ-Learn (arXiv 2106.12142)",
             ),
