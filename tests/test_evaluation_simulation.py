@@ -110,8 +110,9 @@ def preferring(params, state):
 
 @functools.cache
 def compiled(greedy):
+    space, scales = task("paper")  # kept: not to be made while tracing
+
     def run(logits, key):
-        space, scales = task("paper")
         policy = simulation.learned_policy(space, scales, preferring, logits, greedy)
         each, treated = simulation.outcomes(PEOPLE, policy, key, 40, 24, 60.0, 100.0)
         return jax.tree.map(jnp.mean, each), treated
@@ -221,7 +222,7 @@ def test_cases_of_the_intervention_test_hold_what_a_recorder_knows():
     tracked = np.stack([column["aptt_last"], column["aptt_age"]], axis=1)
     np.testing.assert_allclose(tracked, known(at.patients), rtol=1e-3, atol=1e-3)
     seen = jax.vmap(recording.observe)(at.patients).features
-    np.testing.assert_allclose(raw[:, :16], seen, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(raw[:, :16], seen[:, :16], rtol=1e-3, atol=1e-3)
     # Clinicians who never change the rate: every dose is the first one.
     doses = np.asarray(at.doses)
     assert np.unique(doses).size > 10

@@ -72,7 +72,7 @@ def test_patients_do_not_depend_on_their_number():
 
 def test_shapes_and_finite_values():
     got = run((1, 1500.0))
-    assert got.observations.features.shape == (N, HOURS + 1, 16)
+    assert got.observations.features.shape == (N, HOURS + 1, 17)
     assert got.observations.channel_value.shape == (N, HOURS + 1, 1)
     assert got.observations.channel_measured.dtype == bool
     assert got.truth.aptt.shape == (N, HOURS)

@@ -61,9 +61,9 @@ def test_observation_is_the_simulators(env):
     drawn, _ = gymnasium.utils.seeding.np_random(3)
     key = jax.random.key(jnp.uint32(drawn.integers(2**32)))
     _, expected = heparin.reset(env.config.population, jax.random.split(key)[0])
-    np.testing.assert_allclose(seen[:16], expected.features, rtol=1e-5)
-    np.testing.assert_allclose(seen[16], expected.channel_value[0], rtol=1e-5)
-    np.testing.assert_allclose(seen[17], expected.channel_age[0], rtol=1e-5)
+    np.testing.assert_allclose(seen[:17], expected.features, rtol=1e-5)
+    np.testing.assert_allclose(seen[17], expected.channel_value[0], rtol=1e-5)
+    np.testing.assert_allclose(seen[18], expected.channel_age[0], rtol=1e-5)
 
 
 def test_misuse_is_named():

@@ -88,7 +88,9 @@ def test_ablations_compare_settings_on_the_same_worlds_and_patients(place, tmp_p
     assert before == {
         p: p.stat().st_mtime_ns for p in (out / "cells").rglob("results.json")
     }
-    assert "epochs was 5, now 3" in script.refused(out, **{**settings, "epochs": 3})
+    assert "epochs was 5, now 3" in script.refused(
+        out, **{**settings, "epochs": 3, "groups": "rollouts"}
+    )
 
 
 @pytest.mark.slow
