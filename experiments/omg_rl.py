@@ -75,16 +75,7 @@ def run(
       WorktreeError: if `out` lies in a git work tree and may not.
     """
     # JAX starts with these imports, after the host devices were configured.
-    from experiments import (
-        collect,
-        estimating,
-        fitting,
-        held_out,
-        judging,
-        training,
-        treating,
-        truth,
-    )
+    from experiments import collect, fitting, judging, training, truth
     from experiments import task as task_lib
     from experiments.report import page
 
@@ -113,24 +104,7 @@ def run(
 
     trained = training.train_all(config, task, models, out)
     clock.lap("training")
-    sections["policies"] = judging.model_policy_rows(config, task, models, trained)
-    sections["policies"] += held_out.policy_rows(config, task, models, trained)
-    sections["support"] = held_out.support_rows(config, task, models, trained)
-    sections["drift"] = held_out.drift_rows(config, task, models, trained)
-    sections["off_policy"] = estimating.off_policy_rows(config, task, models, trained)
-    sections["behaviour_calibration"] = estimating.calibration_rows(task, models)
-    if virtual:
-        treated = treating.treat_all(config, task, models, trained)
-        sections["policies"] += treating.policy_rows(treated)
-        sections["ood_safety"] = treating.safety_rows(
-            config, task, models, trained, treated
-        )
-        sections["subgroups"] = treating.subgroup_rows(treated)
-        sections["reward_alignment"] = truth.alignment_rows(
-            config, task, models, trained, cases
-        )
-        sections["examples"] = treating.examples(treated, config.algorithms[0])
-    sections |= collect.figures(config, task, models, trained)
+    sections |= judge(config, task, models, trained, cases)
     clock.lap("evaluation")
 
     results = {
@@ -148,6 +122,41 @@ def run(
     report = page.write(out)
     print(collect.table(results["policies"], "simulator" if virtual else "model"))
     return report
+
+
+def judge(
+    config: RunConfig, task: Any, models: Any, trained: Any, cases: list[Any]
+) -> dict[str, Any]:
+    """What the trained policies and rewards come to, wherever it can be asked.
+
+    Args:
+      config: the configuration.
+      task: the loaded task.
+      models: fitted models.
+      trained: trained algorithms.
+      cases: moments at which doses are compared; none but for virtual patients.
+
+    Returns:
+      Sections of the results.
+    """
+    from experiments import collect, estimating, held_out, judging, treating, truth
+
+    shared = (config, task, models, trained)
+    sections: dict[str, Any] = {
+        "policies": judging.model_policy_rows(*shared) + held_out.policy_rows(*shared),
+        "support": held_out.support_rows(*shared),
+        "drift": held_out.drift_rows(*shared),
+        "off_policy": estimating.off_policy_rows(*shared),
+        "behaviour_calibration": estimating.calibration_rows(task, models),
+    }
+    if truth.known(task):
+        treated = treating.treat_all(*shared)
+        sections["policies"] += treating.policy_rows(treated)
+        sections["ood_safety"] = treating.safety_rows(*shared, treated)
+        sections["subgroups"] = treating.subgroup_rows(treated)
+        sections["reward_alignment"] = truth.alignment_rows(*shared, cases)
+        sections["examples"] = treating.examples(treated, config.algorithms[0])
+    return sections | collect.figures(*shared)
 
 
 def try_algorithms(config: RunConfig, task: Any) -> None:

@@ -155,8 +155,11 @@ def safety_rows(
       usual: `treat_all` of this setting.
 
     Returns:
-      The report's rows `ood_safety`: outcomes by population, policy and seed.
+      The report's rows `ood_safety`: outcomes by population, policy and seed; none
+      where the whole run is judged on the other patients already.
     """
+    if config.shifted_patients:
+        return []
     other = dataclasses.replace(config, shifted_patients=True)
     shifted = treat_all(other, task, models, trained, brief=True)
     rows = []

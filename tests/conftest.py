@@ -9,6 +9,19 @@ if _FLAG not in os.environ.get("XLA_FLAGS", ""):
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_FLAG}=2".strip()
 
 import jax  # noqa: E402
+import pytest  # noqa: E402
 
 jax.config.update("jax_debug_key_reuse", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Leaves out the slow part of drawing: such tests read words."""
+    from experiments.report import drawing
+
+    def finish(figure, alt, caption):
+        del figure
+        return drawing.Picture("data:image/svg+xml;base64,", alt, caption, 1, 1)
+
+    monkeypatch.setattr(drawing, "finish", finish)

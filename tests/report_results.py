@@ -405,6 +405,11 @@ def build(kind: str = "virtual") -> dict[str, Any]:
     return copy.deepcopy(document)
 
 
+def checked(kind: str = "virtual", **changes: Any) -> dict[str, Any]:
+    """Returns the document with some sections changed, as a report would read it."""
+    return results.check({**build(kind), **changes})
+
+
 def members() -> list[comparison.Member]:
     """Returns three runs: two that differ in one setting, and one on other data."""
     changed, elsewhere = build(), build("records")

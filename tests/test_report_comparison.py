@@ -5,20 +5,10 @@ import re
 import pytest
 import report_results
 
-from experiments.report import comparison, drawing, overview, page, policies, results
+from experiments.report import comparison, overview, page, policies, results
 from experiments.report.comparison import Member
 
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch):
-    """Leaves out the slow part of drawing: these tests read words."""
-
-    def finish(figure, alt, caption):
-        del figure
-        return drawing.Picture("data:image/svg+xml;base64,", alt, caption, 1, 1)
-
-    monkeypatch.setattr(drawing, "finish", finish)
-
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 MEMBERS = report_results.members()
 

@@ -9,22 +9,11 @@ import sys
 import pytest
 import report_results
 
-from experiments.report import drawing, page, results
+from experiments.report import page, results
 
 
 def _render(kind="virtual", **changes) -> str:
-    return page.render(results.check({**report_results.build(kind), **changes}))
-
-
-@pytest.fixture
-def quick(monkeypatch):
-    """Leaves out the slow part of drawing, where only words are looked at."""
-
-    def finish(figure, alt, caption):
-        del figure
-        return drawing.Picture("data:image/svg+xml;base64,", alt, caption, 1, 1)
-
-    monkeypatch.setattr(drawing, "finish", finish)
+    return page.render(report_results.checked(kind, **changes))
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +82,7 @@ def test_numbers_of_the_model_alone_are_never_called_evidence(records):
     assert "passed the intervention test" not in text
 
 
-def test_model_numbers_of_virtual_patients_are_no_evidence_either(quick):
+def test_model_numbers_of_virtual_patients_are_no_evidence_either(undrawn):
     rows = report_results.build()["policies"]
     text = _text(_render(policies=[row for row in rows if row["world"] == "model"]))
     first = text.split("How do the policies do?")[0]
@@ -108,7 +97,7 @@ def test_real_patients_are_never_shown_one_by_one(records):
     assert "Records have no simulator truth" in records
 
 
-def test_small_counts_are_hidden_for_records_only(quick, virtual, records):
+def test_small_counts_are_hidden_for_records_only(undrawn, virtual, records):
     assert "younger than 18 years; shorter than 7 hours" in _text(records)
     assert re.search(r"younger than 18 years\s+4\s+796", _text(virtual))
     document = report_results.build("records")
@@ -138,7 +127,7 @@ def test_absent_section_is_left_out_with_a_sentence(bare, section):
 
 
 @pytest.mark.parametrize("section", ["dataset", "policies", "learning"])
-def test_other_sections_stand_without_the_one_that_others_use(quick, section):
+def test_other_sections_stand_without_the_one_that_others_use(undrawn, section):
     assert _render(**{section: None}).count("<img") >= 15
 
 
@@ -148,11 +137,11 @@ def test_title_and_kind_alone_give_a_page():
     assert _text(html).count("not shown") >= 12
 
 
-def test_unknown_sections_are_named(quick):
+def test_unknown_sections_are_named(undrawn):
     assert "left out: polices." in _text(_render(polices=[]))
 
 
-def test_text_of_the_run_is_escaped(quick):
+def test_text_of_the_run_is_escaped(undrawn):
     attack = '<script>alert(1)</script>"onload="'
     document = report_results.build()
     document["title"] = attack
@@ -177,7 +166,7 @@ def _report(*arguments) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_page_is_written_into_the_run_directory(tmp_path, quick):
+def test_page_is_written_into_the_run_directory(tmp_path, undrawn):
     (tmp_path / "results.json").write_text(json.dumps(report_results.build()))
     path = page.write(tmp_path)
     assert path == tmp_path / "report" / "index.html"

@@ -2,31 +2,17 @@
 
 import pytest
 import report_results
+from report_results import checked
 
 from experiments.report import (
-    drawing,
     estimates,
     model_card,
     questions,
-    results,
     shifted,
     tables,
 )
 
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch):
-    """Leaves out the slow part of drawing: these tests read words."""
-
-    def finish(figure, alt, caption):
-        del figure
-        return drawing.Picture("data:", alt, caption, 1, 1)
-
-    monkeypatch.setattr(drawing, "finish", finish)
-
-
-def _run(kind="virtual", **changes):
-    return results.check({**report_results.build(kind), **changes})
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 def _asked(run):
@@ -69,7 +55,7 @@ def test_distance_has_a_side_only_where_its_interval_leaves_out_zero(
 
 
 def test_learning_a_reward_stands_beside_imitation_regression_and_the_given_reward():
-    question = _asked(_run(policies=_regression()))["reward"]
+    question = _asked(checked(policies=_regression()))["reward"]
     # -.10 - (-.28) and -.10 - .05 in every seed; against regression -.16, -.18 and
     # -.11: mean -.15, deviation .0361, half the interval 4.3027 * .0361 / sqrt 3 =
     # .0896.
@@ -100,25 +86,25 @@ def test_learning_a_reward_stands_beside_imitation_regression_and_the_given_rewa
 
 
 def test_method_that_was_not_run_is_named_and_not_judged():
-    question = _asked(_run())["reward"]
+    question = _asked(checked())["reward"]
     assert "regression" not in question.answer
     assert question.block.absent == [
         "Reward regression: not shown, since the run did not train it."
     ]
     rows = [r for r in report_results.build()["policies"] if r["policy"] != "omg_rl"]
-    question = _asked(_run(policies=rows))["reward"]
+    question = _asked(checked(policies=rows))["reward"]
     assert question.answer == ""
     assert not question.block.shows
     assert "OMG-RL was not run" in question.block.absent[0]
 
 
 def test_numbers_of_the_model_are_said_to_be_no_evidence():
-    answer = _asked(_run("records"))["reward"].answer
+    answer = _asked(checked("records"))["reward"].answer
     assert answer.startswith("Inside the learned model alone (not evidence), r_p")
 
 
 def test_model_is_judged_by_error_effect_and_distance():
-    question = _asked(_run())["model"]
+    question = _asked(checked())["model"]
     # .05 sqrt 20 against .10 sqrt 20; 1 + .1 * 20 against 1.
     assert _plain(question.answer) == (
         "The model's aPTT error 20 hours ahead lies 50 % below that of assuming that "
@@ -128,16 +114,16 @@ def test_model_is_judged_by_error_effect_and_distance():
     )
     assert question.see == "model"
     assert question.block.absent == []
-    question = _asked(_run(drift=None, intervention=None))["model"]
+    question = _asked(checked(drift=None, intervention=None))["model"]
     assert "effect" not in question.answer
     assert "imagined" not in question.answer
     assert "'intervention'" in question.block.absent[0]
     assert "'drift'" in question.block.absent[1]
-    assert "effect of a dose" not in _asked(_run("records"))["model"].answer
+    assert "effect of a dose" not in _asked(checked("records"))["model"].answer
 
 
 def test_what_other_patients_cost_stands_beside_what_they_cost_clinicians():
-    question = _asked(_run())["patients"]
+    question = _asked(checked())["patients"]
     assert _plain(question.answer) == (
         "On patients of another kind (older, heavier, renal), r_p per hour of OMG-RL "
         "lies 0.120 [0.120 to 0.120] below its own on usual ones, that of clinicians "
@@ -163,7 +149,7 @@ def test_what_other_patients_cost_stands_beside_what_they_cost_clinicians():
     (picture,) = question.block.pictures
     assert "OMG-RL, older, heavier, renal -0.22" in picture.alt
     assert "Clinicians, usual patients 0%" in picture.alt
-    card = " ".join(model_card.card(_run())[3].sentences)
+    card = " ".join(model_card.card(checked())[3].sentences)
     assert question.answer in card
 
 
@@ -172,30 +158,30 @@ def test_measure_that_no_row_holds_is_left_out():
         {key: row[key] for key in ("policy", "mode", "seed", "shift", "above")}
         for row in report_results.build()["ood_safety"]
     ]
-    block = shifted.block(_run(ood_safety=rows))
+    block = shifted.block(checked(ood_safety=rows))
     assert block.tables[0][1].columns == [
         "Policy and patients",
         "Time above 100\u00a0s",
         "n",
     ]
     assert len(block.pictures) == 1
-    assert shifted.answer(_run(ood_safety=rows)) == ""
+    assert shifted.answer(checked(ood_safety=rows)) == ""
     assert "No difference is given" in block.absent[0]
     bare = [{**row, "above": None} for row in rows]
-    block = shifted.block(_run(ood_safety=bare))
+    block = shifted.block(checked(ood_safety=bare))
     assert not block.shows
     assert "no row of 'ood_safety' holds a measure" in block.absent[0]
 
 
 def test_usual_patients_alone_say_nothing_of_others():
     rows = [r for r in report_results.build()["ood_safety"] if r["shift"] == "usual"]
-    assert shifted.answer(_run(ood_safety=rows)) == ""
-    assert shifted.answer(_run(ood_safety=None)) == ""
+    assert shifted.answer(checked(ood_safety=rows)) == ""
+    assert shifted.answer(checked(ood_safety=None)) == ""
 
 
 def test_every_kind_of_patient_gets_its_clause():
     rows = report_results.build()["ood_safety"]
     more = [{**r, "shift": "younger"} for r in rows if r["shift"] != "usual"]
-    answer = shifted.answer(_run(ood_safety=more + rows))
+    answer = shifted.answer(checked(ood_safety=more + rows))
     assert answer.count("On patients of another kind") == 2
     assert answer.index("(younger)") < answer.index("(older, heavier, renal)")
