@@ -6,7 +6,6 @@ import math
 import pathlib
 from typing import Any
 
-import jax
 import numpy as np
 import pandas as pd
 
@@ -18,7 +17,6 @@ from experiments.task import Task
 from experiments.training import Trained
 from omgrl_jax.data import dataset as dataset_lib
 from omgrl_jax.runtime import metrics, storage
-from omgrl_jax.types import Policy
 
 SHOWN = (
     "return/r_psi",
@@ -37,16 +35,11 @@ def figures(
     config: RunConfig, task: Task, models: Models, trained: dict[str, Trained]
 ) -> dict[str, Any]:
     """Member losses, dose heatmap and reward curve of the first seed."""
-    named = {
-        name: (
-            Policy(one.algorithm.log_probs),
-            jax.tree.map(lambda x: x[0], one.states),
-        )
-        for name, one in trained.items()
-    }
     out = {
         "member_losses": member_losses(task, models),
-        "dose_heatmap": judging.dose_heatmap(task, named),
+        "dose_heatmap": judging.dose_heatmap(
+            task, judging.learned_policies(trained, 0)
+        ),
     }
     learned = judging.learned_rewards(trained, 0)
     if "r_psi" in learned:

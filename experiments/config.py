@@ -36,6 +36,7 @@ from omgrl_jax.runtime import flags as config_flags
 from omgrl_jax.runtime import storage
 from omgrl_jax.types import Algorithm, Dynamics, Policy
 
+PRESETS = pathlib.Path(__file__).parent / "presets"
 # What the fits depend on, beside the records and the seed.
 MODEL_FIELDS = ("behaviour_hidden", "world", "fit")
 
@@ -194,8 +195,7 @@ def preset(name: str, base: RunConfig) -> RunConfig:
     Returns:
       The configuration.
     """
-    path = pathlib.Path(__file__).parent / "presets" / f"{name}.flags"
-    return config_flags.changed(base, [f"--flagfile={path}"])
+    return config_flags.changed(base, [f"--flagfile={PRESETS / name}.flags"])
 
 
 def claim(out: pathlib.Path, config: RunConfig, dataset_hash: str) -> None:

@@ -13,15 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 from absl import logging
 
-from experiments import judging
+from experiments import judging, ward
 from experiments.config import RunConfig
 from experiments.fitting import Models
 from experiments.task import Task
 from experiments.training import Trained
-from experiments.truth import evaluation_key, known, population
+from experiments.truth import known
 from omgrl_jax.data import dataset as dataset_lib
-from omgrl_jax.envs import stays
-from omgrl_jax.evaluation import calibration, episodes, off_policy, simulation
+from omgrl_jax.evaluation import calibration, episodes, off_policy
 from omgrl_jax.learners import known_reward
 from omgrl_jax.ops import clinical
 from omgrl_jax.types import Params, Policy
@@ -99,7 +98,7 @@ def calibration_rows(task: Task, models: Models) -> list[dict[str, Any]]:
     """Reliability of the first seed's calibrated behaviour policy on held-out stays."""
     policy, params = calibrated(task, models, 0)
     rows = task.test.transitions
-    log_probs = jax.jit(policy.log_probs)(params, task.test.states[rows])
+    log_probs = judging.log_probs(policy, params, task.test.states[rows])
     found = calibration.calibration(log_probs, task.test.actions[rows])
     curve = jax.tree.map(np.asarray, found.actions)
     out = []
@@ -118,7 +117,8 @@ def calibrated(task: Task, models: Models, index: int) -> tuple[Policy, Params]:
     """The behaviour policy of one seed at the temperature that validation asks for."""
     params = models.fitted[index].behaviour
     rows = task.validation.transitions
-    log_probs = models.behaviour.log_probs(params, task.validation.states[rows])
+    states = task.validation.states[rows]
+    log_probs = judging.log_probs(models.behaviour, params, states)
     heat = calibration.fit_temperature(log_probs, task.validation.actions[rows])
     return calibration.tempered(models.behaviour), (params, heat)
 
@@ -160,24 +160,22 @@ def true_value(
     """
     if not known(task) or task.space.target is None:
         return None
-    distribution, _ = population(config, task)
     _, low, high = task.space.target
     lasting = jnp.mean(judged.alive.astype(jnp.float32), axis=0)
     discounts = config.off_policy.discount ** jnp.arange(lasting.size)
-
-    @jax.jit
-    def run(params: Params, key: jax.Array) -> jax.Array:
-        doses = simulation.learned_policy(
-            task.space, task.scales, policy[0].log_probs, params
-        )
-        treated = stays.simulate_policy(
-            distribution, doses, key, config.patients, lasting.size
-        )
-        reported = treated.observations.channel_value[:, 1:, 0]
-        rewards = jnp.mean(clinical.range_reward(reported, low, high), axis=0)
-        return jnp.sum(discounts * lasting * rewards)
-
-    return float(run(policy[1], evaluation_key(seed, 5)))
+    patients = ward.admit(config, task, seed, 5, config.shifted_patients)
+    treated = ward.treat(
+        ward.of(config, task, lasting.size),
+        task.space,
+        policy[0],
+        task.scales,
+        policy[1],
+        False,
+        patients,
+    )
+    reported = treated.observations.channel_value[:, 1 : lasting.size + 1, 0]
+    rewards = jnp.mean(clinical.range_reward(reported, low, high), axis=0)
+    return float(jnp.sum(discounts * lasting * rewards))
 
 
 def _reward(task: Task) -> episodes.Reward:

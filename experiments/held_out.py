@@ -7,7 +7,6 @@ never did, and whether rollouts stay where recorded stays go. None of it is a va
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from experiments import judging
@@ -41,7 +40,7 @@ def policy_rows(
     states, actions = _pairs(task.validation)
     for index, seed in enumerate(config.seed_list):
         for name, (policy, params) in _named(models, trained, index).items():
-            log_probs = _log_probs(policy, params, states)
+            log_probs = np.asarray(judging.log_probs(policy, params, states))
             taken = log_probs[np.arange(actions.size), actions]
             agreement = np.mean(log_probs.argmax(axis=1) == actions)
             row = {"policy": name, "mode": "-", "world": "records", "seed": seed}
@@ -58,9 +57,9 @@ def support_rows(
     states, _ = _pairs(task.test)
     for index, seed in enumerate(config.seed_list):
         mu = models.fitted[index].behaviour
-        rare = np.exp(_log_probs(models.behaviour, mu, states)) < RARE
+        rare = np.exp(judging.log_probs(models.behaviour, mu, states)) < RARE
         for name, (policy, params) in _named(models, trained, index).items():
-            chosen = np.exp(_log_probs(policy, params, states))
+            chosen = np.exp(np.asarray(judging.log_probs(policy, params, states)))
             outside = float(np.mean(np.sum(chosen * rare, axis=1)))
             row = {"policy": name, "mode": "stochastic", "seed": seed}
             rows.append({**row, "share_out_of_support": outside, "threshold": RARE})
@@ -109,7 +108,3 @@ def _named(
 def _pairs(records: Any) -> tuple[jax.Array, np.ndarray]:
     rows = records.transitions
     return records.states[rows], np.asarray(records.actions[rows])
-
-
-def _log_probs(policy: Policy, params: Params, states: jax.Array) -> np.ndarray:
-    return np.asarray(jax.jit(policy.log_probs)(params, jnp.asarray(states)))

@@ -33,8 +33,8 @@ def learned_policies(
     """The trained policies of one seed: name -> (policy, parameters)."""
     out = {}
     for name, one in trained.items():
-        state = jax.tree.map(lambda x: x[index], one.states)
-        out[name] = (Policy(one.algorithm.log_probs), state)
+        every = one.algorithm.policy_params(one.states)
+        out[name] = one.algorithm.policy, jax.tree.map(lambda x: x[index], every)
     return out
 
 
@@ -50,6 +50,12 @@ def baseline_policies(
         always = jnp.where(jnp.arange(task.space.num_actions) == action, 0.0, -1e9)
         out[f"constant_{action}"] = (Policy(fixed), always)
     return out
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def log_probs(policy: Policy, params: Params, states: jax.Array) -> jax.Array:
+    """`policy.log_probs`, compiled once for each kind of policy: [..., A]."""
+    return policy.log_probs(params, states)
 
 
 def ways(name: str) -> tuple[str, ...]:
@@ -214,7 +220,7 @@ def dose_heatmap(task: Task, named: dict[str, tuple[Policy, Params]]) -> Any:
     actions = np.asarray(task.test.actions[rows])
     shown = {"clinicians": np.eye(task.space.num_actions)[actions]}
     for name, (policy, params) in named.items():
-        shown[name] = np.asarray(jnp.exp(policy.log_probs(params, states)))
+        shown[name] = np.exp(log_probs(policy, params, states))
 
     def cells(probabilities: np.ndarray) -> list[list[float | None]]:
         table: list[list[float | None]] = []

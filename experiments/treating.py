@@ -10,15 +10,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import judging
+from experiments import judging, ward
 from experiments.config import RunConfig
 from experiments.fitting import Models
 from experiments.task import Task
 from experiments.training import Trained
-from experiments.truth import evaluation_key, population, target
 from omgrl_jax.envs import heparin, stays
 from omgrl_jax.evaluation import simulation
-from omgrl_jax.types import Key
+from omgrl_jax.types import Array
 
 SHIFT = "older, heavier, renal impairment"
 EXAMPLES = 4  # patients whose courses are kept
@@ -37,17 +36,17 @@ class Treated(NamedTuple):
       policy: its name.
       mode: "stochastic", "greedy", or "-" where there is one way only.
       seed: the seed.
+      features: [N, F] observed features at the start of the stay.
       outcomes: `ops.clinical.treatment_outcomes` by name, [N] each, and `extreme`
         (`simulation.extreme`).
-      features: [N, F] observed features at the start of the stay.
       courses: true aPTT (s) and dose (U/h) of the first few patients by hour, [C, H].
     """
 
     policy: str
     mode: str
     seed: int
-    outcomes: dict[str, np.ndarray]
     features: np.ndarray
+    outcomes: dict[str, np.ndarray]
     courses: dict[str, np.ndarray]
 
 
@@ -57,7 +56,6 @@ def treat_all(
     models: Models,
     trained: dict[str, Trained],
     baselines: bool = True,
-    brief: bool = False,
 ) -> list[Treated]:
     """Every policy on new virtual patients, the same ones for all, by seed.
 
@@ -67,61 +65,54 @@ def treat_all(
       models: fitted models.
       trained: trained algorithms.
       baselines: also treat by the simple policies, clinicians and the oracle.
-      brief: each policy in one way only, drawn from where it is learned, and no simple
-        ones.
 
     Returns:
       One element for each seed, policy and mode.
     """
-    distribution, practice = population(config, task)
-    low, high = target(task)
+    place = ward.of(config, task)
     edges = jnp.asarray(task.schema.actions.edges)
-    doctors = stays.clinician_policy(practice)
     done = []
-
-    def run(policy: stays.Policy, key: Key) -> tuple:
-        outcomes, treated = simulation.outcomes(
-            distribution, policy, key, config.patients, config.hours, low, high
-        )
-        outcomes["extreme"] = simulation.extreme(treated, edges, high)
-        courses = {"aptt": treated.truth.aptt, "dose": treated.orders.total}
-        shown = jax.tree.map(lambda x: x[:EXAMPLES], courses)
-        return outcomes, treated.observations.features[:, 0], shown
-
-    @functools.cache
-    def compiled(log_probs: Any) -> Any:
-        """One compilation for each kind of policy, not for each policy and seed."""
-
-        def treat(params: Any, key: Key, greedy: bool) -> tuple:
-            policy = simulation.learned_policy(
-                task.space, task.scales, log_probs, params, greedy
-            )
-            return run(policy, key)
-
-        return jax.jit(treat)
-
-    references = {
-        "clinicians": doctors,
-        "clinicians_binned": simulation.binned(doctors, edges, task.scales.amounts),
-        "oracle": simulation.oracle(distribution, task.scales.amounts, low, high),
-    }
-    known = {k: jax.jit(functools.partial(run, p)) for k, p in references.items()}
     for index, seed in enumerate(config.seed_list):
-        key = evaluation_key(seed, 3)
+        patients = ward.admit(config, task, seed, 3, config.shifted_patients)
+        features = np.asarray(patients.observation.features)
         named = judging.learned_policies(trained, index)
         if baselines:
             named |= judging.baseline_policies(task, models, index)
-        for name, (policy, params) in named.items():
-            if brief and judging.simple(name):
-                continue
-            for mode in judging.ways(name)[: 1 if brief else None]:
-                found = compiled(policy.log_probs)(params, key, mode == "greedy")
-                done.append(Treated(name, mode, seed, *jax.device_get(found)))
-        for name, treat in known.items() if baselines else ():
-            if brief and name not in ("clinicians", "oracle"):
-                continue
-            done.append(Treated(name, "-", seed, *jax.device_get(treat(key))))
+        given = {
+            (name, mode): ward.treat(
+                place,
+                task.space,
+                policy,
+                task.scales,
+                params,
+                mode == "greedy",
+                patients,
+            )
+            for name, (policy, params) in named.items()
+            for mode in judging.ways(name)
+        }
+        if baselines:
+            given |= {
+                (name, "-"): ward.treat_by_reference(
+                    place, name, task.scales, edges, patients
+                )
+                for name in ward.REFERENCES
+            }
+        for (name, mode), treated in given.items():
+            judged = jax.device_get(_judge(treated, edges, place.target))
+            done.append(Treated(name, mode, seed, features, *judged))
     return done
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def _judge(
+    treated: stays.Stays, edges: Array, target: tuple[float, float]
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """`outcomes` and `courses` of `Treated`."""
+    outcomes = simulation.outcomes(treated, *target)
+    outcomes["extreme"] = simulation.extreme(treated, edges, target[1])
+    courses = {"aptt": treated.truth.aptt, "dose": treated.orders.total}
+    return outcomes, jax.tree.map(lambda x: x[:EXAMPLES], courses)
 
 
 def policy_rows(treated: Sequence[Treated]) -> list[dict[str, Any]]:
@@ -161,14 +152,13 @@ def safety_rows(
     if config.shifted_patients:
         return []
     other = dataclasses.replace(config, shifted_patients=True)
-    shifted = treat_all(other, task, models, trained, brief=True)
-    rows = []
-    wanted = {(one.policy, one.mode) for one in shifted}
-    for shift, every in (("usual", usual), (SHIFT, shifted)):
-        for row in policy_rows(every):
-            if (row["policy"], row["mode"]) in wanted:
-                rows.append({**row, "shift": shift})
-    return rows
+    shifted = treat_all(other, task, models, trained)
+    return [
+        {**row, "shift": shift}
+        for shift, every in (("usual", usual), (SHIFT, shifted))
+        for row in policy_rows(every)
+        if row["mode"] != "greedy" and not judging.simple(row["policy"])
+    ]
 
 
 def subgroup_rows(treated: Sequence[Treated]) -> list[dict[str, Any]]:

@@ -32,12 +32,21 @@ def target(task: Task) -> tuple[float, float]:
 
 
 def population(
-    config: RunConfig, task: Task
+    config: RunConfig, task: Task, shifted: bool | None = None
 ) -> tuple[heparin.PatientDistribution, clinicians.Practice]:
-    """The simulator that made the dataset, from its schema, shifted where wanted."""
+    """The simulator that made the dataset, from its schema, shifted where wanted.
+
+    Args:
+      config: says by `shifted_patients` what is wanted where `shifted` does not.
+      task: the task.
+      shifted: see `population.shifted`.
+
+    Returns:
+      The patients and how clinicians dose them.
+    """
     made_by = task.schema.simulator or {}
     distribution = population_lib.from_dict(made_by["population"])
-    if config.shifted_patients:
+    if config.shifted_patients if shifted is None else shifted:
         distribution = population_lib.shifted(distribution)
     return distribution, clinicians.from_dict(made_by["practice"])
 
@@ -182,7 +191,9 @@ def alignment_rows(
                 task.space.num_actions,
             )
         tables["log_mu"] = np.asarray(
-            models.behaviour.log_probs(models.fitted[index].behaviour, at.states)
+            judging.log_probs(
+                models.behaviour, models.fitted[index].behaviour, at.states
+            )
         )
         chosen = np.asarray(simulation.dose_bins(edges, at.doses))
         for name, table in tables.items():

@@ -95,14 +95,23 @@ class Algorithm(NamedTuple):
     Attributes:
       init: `(key, data) -> state`.
       update: `(state, key, data) -> (state, metrics)`, one epoch of training.
-      act: `(state, key, observation [S]) -> action []`, a draw from the policy.
-      log_probs: `(state, observations [..., S]) -> [..., A]`, the policy.
+      policy: how it doses. Equal for algorithms whose policies are networks of one
+        shape, so that what is compiled for one serves the others.
+      policy_params: `(state) -> params` of `policy`: all that is needed to dose.
       reward: `(state, transitions [...]) -> [...]`, the reward it learned; None where
         it learns none.
     """
 
     init: Callable[[Key, Any], Any]
     update: Callable[[Any, Key, Any], tuple[Any, Metrics]]
-    act: Callable[[Any, Key, Array], Array]
-    log_probs: Callable[[Any, Array], Array]
+    policy: Policy
+    policy_params: Callable[[Any], Params]
     reward: Callable[[Any, Transition], Array] | None = None
+
+    def log_probs(self, state: Any, observations: Array) -> Array:
+        """Log-probabilities [..., A] of the policy at `observations` [..., S]."""
+        return self.policy.log_probs(self.policy_params(state), observations)
+
+    def act(self, state: Any, key: Key, observation: Array) -> Array:
+        """One action [], drawn from the policy at `observation` [S]."""
+        return jax.random.categorical(key, self.log_probs(state, observation))

@@ -17,7 +17,7 @@ import numpy as np
 import optax
 
 from omgrl_jax.runtime import checkpoint, storage, train
-from omgrl_jax.types import Algorithm
+from omgrl_jax.types import Algorithm, Policy
 
 WIDTH = 16
 CAPACITY = 12
@@ -75,13 +75,11 @@ def make(bad_update=None):
         }
         return state, {"toy/loss": loss, "toy/norm": optax.tree.norm(params)}
 
-    def log_probs(state, observations):
-        return jax.nn.log_softmax(observations * state["params"]["weight"])
+    def log_probs(params, observations):
+        return jax.nn.log_softmax(observations * params["weight"])
 
-    def act(state, key, observation):
-        return jax.random.categorical(key, log_probs(state, observation))
-
-    return Algorithm(init, update, act, log_probs), traces
+    policy = Policy(log_probs)
+    return Algorithm(init, update, policy, lambda state: state["params"]), traces
 
 
 def make_data():

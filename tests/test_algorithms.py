@@ -225,6 +225,13 @@ def test_the_policy_is_a_distribution_and_act_draws_from_it(name):
     np.testing.assert_allclose(shares, np.exp(one), atol=0.05)
 
 
+def test_networks_of_one_shape_are_one_policy_to_whoever_compiles_it():
+    (one, _), (other, _) = make_combo(), make_omg_rl()
+    assert one.policy == other.policy
+    wider, _ = make_combo(actor_hidden=(9,))
+    assert wider.policy != one.policy
+
+
 @pytest.mark.parametrize("name", ["combo", "omg_rl, gcl"])
 def test_a_member_of_a_sweep_is_the_single_run(name):
     """Through the training loop, for two seeds split over two devices."""

@@ -28,7 +28,7 @@ def test_empty_bins_hold_nothing_and_cost_nothing():
 
 
 ROWS = 20000
-calibrate = jax.jit(calibration.calibration)
+calibrate = calibration.calibration
 
 
 def drawn(temperature):

@@ -114,7 +114,8 @@ def compiled(greedy):
 
     def run(logits, key):
         policy = simulation.learned_policy(space, scales, preferring, logits, greedy)
-        each, treated = simulation.outcomes(PEOPLE, policy, key, 40, 24, 60.0, 100.0)
+        treated = stays.simulate_policy(PEOPLE, policy, key, 40, 24)
+        each = simulation.outcomes(treated, 60.0, 100.0)
         return jax.tree.map(jnp.mean, each), treated
 
     return jax.jit(run)
@@ -199,9 +200,9 @@ def test_binned_clinicians_give_the_amount_of_the_datasets_bin():
 def test_the_oracle_beats_every_constant_dose():
     _, scales = task()
     oracle = simulation.oracle(PEOPLE, scales.amounts, 60.0, 100.0)
-    run = functools.partial(simulation.outcomes, PEOPLE, oracle)
-    key = jax.random.key(7)
-    best = jax.jit(lambda k: jnp.mean(run(k, 40, 24, 60.0, 100.0)[0]["r_p"]))(key)
+    run = functools.partial(stays.simulate_policy, PEOPLE, oracle)
+    given = jax.jit(run, static_argnums=(1, 2))(jax.random.key(7), 40, 24)
+    best = jnp.mean(simulation.outcomes(given, 60.0, 100.0)["r_p"])
     for action in range(6):
         found, _ = under(np.where(np.arange(6) == action, 0.0, -30.0), 7)
         assert float(found["r_p"]) < float(best) - 0.1

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from omgrl_jax.envs import heparin, patients, population, signs, stays
+from omgrl_jax.envs import clinicians, heparin, patients, population, signs, stays
 from omgrl_jax.envs.clinicians import Order
 
 CONFIG = heparin.PatientDistribution()
@@ -245,6 +245,23 @@ def test_shifted_patients_are_older_heavier_and_renal():
     for name, factor in (("age", 1.1), ("weight", 1.1), ("creatinine", 1.8)):
         column = heparin.FEATURE_NAMES.index(name)
         assert moved[:, column].mean() > factor * usual[:, column].mean()
+
+
+def test_shifted_patients_fare_as_they_would_in_their_own_population():
+    """Why one compiled treatment serves both: only who is admitted differs."""
+    moved = heparin.shifted()
+    doctors = stays.clinician_policy(clinicians.Practice())
+    treat = jax.jit(stays.treat, static_argnums=(0, 1, 3))
+    admitted = stays.admit(moved, jax.random.key(3), 20)
+    at_home = stays.simulate_policy(moved, doctors, jax.random.key(3), 20, 12)
+    here = treat(CONFIG, doctors, stays.again(admitted), 12)
+    for a, b in zip(jax.tree.leaves(at_home), jax.tree.leaves(here), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4)
+    elsewhere = treat(
+        dataclasses.replace(CONFIG, aptt_limit=90.0), doctors, admitted, 12
+    )
+    assert float(elsewhere.observations.channel_value.max()) <= 90.0
+    assert float(here.observations.channel_value.max()) > 90.0
 
 
 def test_configuration_survives_json():

@@ -131,6 +131,14 @@ def test_the_papers_cells_cover_its_table_and_the_methods_it_lacks():
     assert authors.omg_rl.agent == authors.agent and authors.train_stays == 500
 
 
+@pytest.mark.parametrize(
+    "path", sorted(config.PRESETS.glob("*.flags")), ids=lambda path: path.stem
+)
+def test_presets_are_settings_that_the_configuration_knows(path):
+    found = config.preset(path.stem, config.RunConfig())
+    assert found != config.RunConfig()
+
+
 def test_rewards_of_other_methods_are_called_by_their_method():
     ranks = {"seed": 0, "within_state": 0.5}
     rows = [{"reward": "r_psi", **ranks}, {"reward": "log_mu", **ranks}]

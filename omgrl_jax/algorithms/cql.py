@@ -15,7 +15,7 @@ from omgrl_jax.data.records import Space
 from omgrl_jax.learners import dyna, recorded
 from omgrl_jax.learners import soft_actor_critic as sac
 from omgrl_jax.ops import value
-from omgrl_jax.types import Algorithm, Array, Key, Metrics, Transition
+from omgrl_jax.types import Algorithm, Key, Metrics, Params, Transition
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,11 +63,8 @@ def make(config: Config, space: Space) -> Algorithm:
         nothing = jax.tree.map(lambda x: x[:0], batch)
         return agent.update(state, reward, batch, nothing)
 
-    def log_probs(state: sac.AgentState, observations: Array) -> Array:
-        return agent.policy.log_probs(state.actor.params, observations)
-
-    def act(state: sac.AgentState, key: Key, observation: Array) -> Array:
-        return jax.random.categorical(key, log_probs(state, observation))
+    def policy_params(state: sac.AgentState) -> Params:
+        return state.actor.params
 
     update = recorded.make_update(config.agent, space, step)
-    return Algorithm(init, update, act, log_probs)
+    return Algorithm(init, update, agent.policy, policy_params)

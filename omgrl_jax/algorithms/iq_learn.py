@@ -28,7 +28,7 @@ from omgrl_jax.learners import dyna
 from omgrl_jax.learners import soft_actor_critic as sac
 from omgrl_jax.ops import inverse_q
 from omgrl_jax.ops import policy as policy_ops
-from omgrl_jax.types import Algorithm, Array, Key, Metrics, Params, Transition
+from omgrl_jax.types import Algorithm, Array, Key, Metrics, Params, Policy, Transition
 
 LOSSES = ("value", "v0")
 Values = Callable[[Params, Array], Array]
@@ -126,18 +126,18 @@ def make(config: Config, space: Space) -> Algorithm:
         )
         return state, jax.tree.map(jnp.mean, metrics)
 
-    def log_probs(state: State, observations: Array) -> Array:
-        q = values(state.critic.params, observations)
+    def log_probs(params: Params, observations: Array) -> Array:
+        q = values(params, observations)
         return jax.nn.log_softmax(q / config.temperature, axis=-1)
-
-    def act(state: State, key: Key, observation: Array) -> Array:
-        return jax.random.categorical(key, log_probs(state, observation))
 
     def reward_of(state: State, transitions: Transition) -> Array:
         params = state.critic.params
         return implied_rewards(config, values, params, params, transitions)[0]
 
-    return Algorithm(init, update, act, log_probs, reward_of)
+    def policy_params(state: State) -> Params:
+        return state.critic.params
+
+    return Algorithm(init, update, Policy(log_probs), policy_params, reward_of)
 
 
 def make_loss(config: Config, values: Values) -> Callable[..., tuple[Array, Metrics]]:

@@ -20,7 +20,7 @@ from omgrl_jax.learners import actor as actor_lib
 from omgrl_jax.learners import critic as critic_lib
 from omgrl_jax.learners import dyna, implicit, recorded
 from omgrl_jax.learners import soft_actor_critic as sac
-from omgrl_jax.types import Algorithm, Array, Key, Metrics, Params, Transition
+from omgrl_jax.types import Algorithm, Key, Metrics, Params, Transition
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,11 +121,8 @@ def make(config: Config, space: Space) -> Algorithm:
         metrics = {**metrics, **actor_metrics, **critic_metrics}
         return State(new_actor, new_critic, target, new_value), metrics
 
-    def log_probs(state: State, observations: Array) -> Array:
-        return actor.policy.log_probs(state.actor.params, observations)
-
-    def act(state: State, key: Key, observation: Array) -> Array:
-        return jax.random.categorical(key, log_probs(state, observation))
+    def policy_params(state: State) -> Params:
+        return state.actor.params
 
     update = recorded.make_update(agent, space, step)
-    return Algorithm(init, update, act, log_probs)
+    return Algorithm(init, update, actor.policy, policy_params)

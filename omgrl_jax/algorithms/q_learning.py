@@ -84,14 +84,14 @@ def make(config: Config, space: Space, behaviour: Policy) -> Algorithm:
         params = critic.init(key)
         return State(optimize.start(optimizer, params), params, data.behaviour)
 
-    def allowed(state: State, observations: Array) -> Array:
-        log_mu = behaviour.log_probs(state.behaviour, observations)
+    def allowed(mu: Params, observations: Array) -> Array:
+        log_mu = behaviour.log_probs(mu, observations)
         return plausible(log_mu, config.threshold)
 
     def step(
         state: State, reward: sac.RewardFunction, batch: Transition
     ) -> tuple[State, Metrics]:
-        allowed_t = allowed(state, batch.next_state)
+        allowed_t = allowed(state.behaviour, batch.next_state)
         v_t = jax.vmap(value.double_q_value)(
             critic.values(state.target, batch.next_state)[0],
             critic.values(state.critic.params, batch.next_state)[0],
@@ -104,16 +104,16 @@ def make(config: Config, space: Space, behaviour: Policy) -> Algorithm:
         )
         return State(learner, target, state.behaviour), metrics
 
-    def log_probs(state: State, observations: Array) -> Array:
-        q = critic.values(state.critic.params, observations)[0]
-        actions = best_action(q, allowed(state, observations))
+    def log_probs(params: tuple[Params, Params], observations: Array) -> Array:
+        q = critic.values(params[0], observations)[0]
+        actions = best_action(q, allowed(params[1], observations))
         always = jnp.vectorize(
             policy_ops.deterministic, excluded=[1], signature="()->(a)"
         )
         return always(actions, count)
 
-    def act(state: State, key: Key, observation: Array) -> Array:
-        return jax.random.categorical(key, log_probs(state, observation))
+    def policy_params(state: State) -> tuple[Params, Params]:
+        return state.critic.params, state.behaviour
 
     update = recorded.make_update(agent, space, step)
-    return Algorithm(init, update, act, log_probs)
+    return Algorithm(init, update, Policy(log_probs), policy_params)

@@ -118,7 +118,8 @@ def shifted(distribution: PatientDistribution | None = None) -> PatientDistribut
     """An older, heavier population with renal impairment, same physiology.
 
     The kinetic medians stay those of the reference patient: only the covariates
-    move, so a model that learned their effects can follow.
+    move, so a model that learned their effects can follow. What happens to a patient
+    once admitted is the same in both populations.
     """
     distribution = distribution or PatientDistribution()
     signs = tuple(

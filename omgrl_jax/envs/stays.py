@@ -46,6 +46,22 @@ class Stays(NamedTuple):
     truth: heparin.Truth
 
 
+class Admitted(NamedTuple):
+    """N patients before their first dose.
+
+    Attributes:
+      patient: `PatientState` of arrays [N, ...].
+      observation: what is known of them, [N, ...].
+      policy_key: [N] keys for the start of a policy.
+      run_key: [N] keys for the hours of the stay.
+    """
+
+    patient: heparin.PatientState
+    observation: heparin.Observation
+    policy_key: Key
+    run_key: Key
+
+
 def clinician_policy(practice: Practice) -> Policy:
     """Clinicians who dose by `practice`."""
 
@@ -61,31 +77,49 @@ def clinician_policy(practice: Practice) -> Policy:
     )
 
 
-def simulate_policy(
-    config: PatientDistribution,
-    policy: Policy,
-    key: Key,
-    n_patients: int,
-    hours: int,
-) -> Stays:
-    """Runs `policy` on new patients. Jit with all but `key` static.
+def admit(config: PatientDistribution, key: Key, n_patients: int) -> Admitted:
+    """New patients before their first dose. Jit with all but `key` static.
 
     Args:
       config: the population.
-      policy: how each patient is dosed.
       key: consumed. Patient i depends on the key and on i, not on `n_patients`.
       n_patients: N.
+
+    Returns:
+      The patients.
+    """
+
+    def one(patient_key: Key) -> Admitted:
+        reset_key, policy_key, run_key = jax.random.split(patient_key, 3)
+        return Admitted(*heparin.reset(config, reset_key), policy_key, run_key)
+
+    return jax.vmap(one)(jax.random.split(key, n_patients))
+
+
+def again(admitted: Admitted) -> Admitted:
+    """The same patients for another policy: their keys count as never consumed."""
+    return admitted._replace(
+        policy_key=jax.random.clone(admitted.policy_key),
+        run_key=jax.random.clone(admitted.run_key),
+    )
+
+
+def treat(
+    config: PatientDistribution, policy: Policy, admitted: Admitted, hours: int
+) -> Stays:
+    """Runs `policy` on patients. Jit with all but `admitted` static.
+
+    Args:
+      config: the physiology. Populations that differ only in who is admitted, such as
+        `population.shifted`, may be treated by one compiled function.
+      policy: how each patient is dosed.
+      admitted: N patients; their keys are consumed.
       hours: H.
 
     Returns:
-      The stays. For the same key, patients and their noise are the same under
-      every policy, so that policies can be compared in pairs.
+      The stays. For the same patients, their noise is the same under every policy, so
+      that policies can be compared in pairs.
     """
-
-    def start(patient_key):
-        reset_key, policy_key, run_key = jax.random.split(patient_key, 3)
-        patient, observation = heparin.reset(config, reset_key)
-        return patient, observation, policy.reset(policy_key, observation), run_key
 
     def hour(patient, observation, policy_state, run_key):
         run_key, step_key, policy_key = jax.random.split(run_key, 3)
@@ -99,7 +133,9 @@ def simulate_policy(
         carry, order, truth = jax.vmap(hour)(*carry)
         return carry, (carry[1], carry[0].panel_measured, order, truth)
 
-    first = jax.vmap(start)(jax.random.split(key, n_patients))
+    seen = admitted.observation
+    states = jax.vmap(policy.reset)(admitted.policy_key, seen)
+    first = (admitted.patient, seen, states, admitted.run_key)
     _, (observations, panels, orders, truth) = jax.lax.scan(
         scanned, first, None, length=hours
     )
@@ -114,6 +150,17 @@ def simulate_policy(
         orders=swap(orders),
         truth=swap(truth),
     )
+
+
+def simulate_policy(
+    config: PatientDistribution,
+    policy: Policy,
+    key: Key,
+    n_patients: int,
+    hours: int,
+) -> Stays:
+    """`treat` for patients that `admit` draws. Jit with all but `key` static."""
+    return treat(config, policy, admit(config, key, n_patients), hours)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 3, 4))

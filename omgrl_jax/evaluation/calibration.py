@@ -5,6 +5,7 @@ one that is too unsure hides how far a policy departs from them. Neither shows i
 likeliest action.
 """
 
+import functools
 from typing import NamedTuple
 
 import chex
@@ -72,6 +73,7 @@ def reliability(predicted: Array, happened: Array, bins: int = BINS) -> Reliabil
     return Reliability(*means, count=count, error=error)
 
 
+@functools.partial(jax.jit, static_argnums=2)
 def calibration(log_probs: Array, actions: Array, bins: int = BINS) -> Calibration:
     """Calibration of a policy on held-out records.
 
@@ -98,6 +100,7 @@ def calibration(log_probs: Array, actions: Array, bins: int = BINS) -> Calibrati
     )
 
 
+@functools.partial(jax.jit, static_argnums=2)
 def fit_temperature(log_probs: Array, actions: Array, halvings: int = 40) -> Array:
     """The temperature `x` of `softmax(log_probs / x)` with the best likelihood.
 
@@ -132,8 +135,12 @@ def fit_temperature(log_probs: Array, actions: Array, halvings: int = 40) -> Arr
     return jnp.exp(0.5 * (low + high))
 
 
+@functools.cache
 def tempered(policy: Policy) -> Policy:
-    """The policy at another temperature; parameters are (its own, temperature [])."""
+    """The policy at another temperature; parameters are (its own, temperature []).
+
+    The same object for the same policy, so that functions of it are compiled once.
+    """
 
     def log_probs(params: tuple[Params, Array], states: Array) -> Array:
         inner, temperature = params

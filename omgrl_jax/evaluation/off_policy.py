@@ -77,6 +77,7 @@ class Estimate(NamedTuple):
     largest: Array
 
 
+@functools.cache
 def softened(policy: Policy, other: Policy, share: float) -> Policy:
     """The policy that follows `policy`, and `other` in a share of its decisions.
 
@@ -92,7 +93,8 @@ def softened(policy: Policy, other: Policy, share: float) -> Policy:
       share: share of `other`, in (0, 1).
 
     Returns:
-      A policy whose parameters are the pair of both.
+      A policy whose parameters are the pair of both; the same object for the same
+      arguments, so that functions of it are compiled once.
 
     Raises:
       ValueError: on a share outside of (0, 1).

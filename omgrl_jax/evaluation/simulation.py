@@ -176,31 +176,16 @@ def oracle(
     return stays.Policy(reset, act)
 
 
-def outcomes(
-    config: heparin.PatientDistribution,
-    policy: stays.Policy,
-    key: Key,
-    patients: int,
-    hours: int,
-    low: float,
-    high: float,
-) -> tuple[dict[str, Array], stays.Stays]:
-    """Treats new patients and scores their true aPTT.
+def outcomes(treated: stays.Stays, low: float, high: float) -> dict[str, Array]:
+    """Scores the true aPTT of every stay.
 
     Args:
-      config: the population.
-      policy: how to dose.
-      key: consumed; the same key gives every policy the same patients.
-      patients: number of patients N.
-      hours: length of each stay.
+      treated: stays of N patients.
       low: lower end of the therapeutic range.
       high: upper end.
 
     Returns:
-      `ops.clinical.treatment_outcomes` of every patient, [N] each, and the stays.
+      `ops.clinical.treatment_outcomes`, [N] each.
     """
-    treated = stays.simulate_policy(config, policy, key, patients, hours)
-    each = jax.vmap(functools.partial(clinical.treatment_outcomes, low=low, high=high))(
-        treated.truth.aptt
-    )
-    return each, treated
+    each = functools.partial(clinical.treatment_outcomes, low=low, high=high)
+    return jax.vmap(each)(treated.truth.aptt)

@@ -1,5 +1,6 @@
 """A categorical actor improved in closed form (arXiv 2409.13299, Eq. 6)."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -39,10 +40,18 @@ def make(hidden: Sequence[int], state_dim: int, num_actions: int) -> Actor:
     def init(key: Key) -> Params:
         return network.init(key, jnp.zeros(state_dim))
 
+    return Actor(init, _softmax(tuple(hidden), num_actions))
+
+
+@functools.cache
+def _softmax(hidden: tuple[int, ...], num_actions: int) -> Policy:
+    """The same object for equal networks: functions of it are compiled once."""
+    network = networks.MLP(hidden, num_actions)
+
     def log_probs(params: Params, states: Array) -> Array:
         return jax.nn.log_softmax(networks.apply(network, params, states), axis=-1)
 
-    return Actor(init, Policy(log_probs))
+    return Policy(log_probs)
 
 
 def make_loss(policy: Policy) -> Callable[..., tuple[Array, Metrics]]:

@@ -1,7 +1,6 @@
 """Algorithm 1: roll out, keep, update: the loop body shared by model-based methods."""
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -153,20 +152,6 @@ def improve(
     return state, jax.tree.map(jnp.mean, metrics)
 
 
-def acting(agent: Agent) -> tuple[Callable[..., Array], Callable[..., Array]]:
-    """`act` and `log_probs` of an algorithm whose state keeps the agent's as `agent`.
-
-    Args:
-      agent: the agent.
-
-    Returns:
-      The two functions, see `Algorithm`.
-    """
-
-    def log_probs(state: Any, observations: Array) -> Array:
-        return agent.policy.log_probs(state.agent.actor.params, observations)
-
-    def act(state: Any, key: Key, observation: Array) -> Array:
-        return jax.random.categorical(key, log_probs(state, observation))
-
-    return act, log_probs
+def actor_params(state: Any) -> Params:
+    """`policy_params` of algorithms whose state keeps the agent's as `agent`."""
+    return state.agent.actor.params

@@ -94,4 +94,4 @@ def make(
         metrics["return/r_p"] = jnp.mean(jnp.sum(reward(rollouts), axis=0))
         return State(agent_state, buffer, state.measured), metrics
 
-    return Algorithm(init, update, *dyna.acting(agent))
+    return Algorithm(init, update, agent.policy, dyna.actor_params)

@@ -231,7 +231,7 @@ def make(
     def reward_of(state: State, transitions: Transition) -> Array:
         return learner.value(state.reward, transitions)
 
-    return Algorithm(init, update, *dyna.acting(agent), reward_of)
+    return Algorithm(init, update, agent.policy, dyna.actor_params, reward_of)
 
 
 def _returns(space: Space, r_psi: Array, evidence: Evidence) -> Metrics:

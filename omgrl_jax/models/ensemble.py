@@ -185,6 +185,7 @@ def _optimizer(config: FitConfig) -> Any:
     return optimize.adam(config.learning_rate, 0.0, config.weight_decay)
 
 
+@functools.partial(jax.jit, static_argnums=(0, 1))
 def _start(init: Callable[[Key], Params], config: FitConfig, key: Key) -> FitState:
     params = jax.vmap(init)(jax.random.split(key, config.members))
     learner = jax.vmap(functools.partial(optimize.start, _optimizer(config)))(params)
