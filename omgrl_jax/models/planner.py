@@ -1,0 +1,175 @@
+"""Model predictive control: the best of many imagined plans, its first action taken.
+
+`shoot` draws plans of discrete actions; `cem` refines plans of continuous ones by the
+cross-entropy method. Both know the world by a score of plans alone, such as
+`imagined_return`; they are pure, for one agent and one state: vmap over agents.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from omgrl_jax.types import Array, Key
+
+Score = Callable[[Array], Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class ShootingConfig:
+    """Random shooting.
+
+    Attributes:
+      horizon: steps of a plan H.
+      candidates: plans K that are compared, the shifted last one among them.
+    """
+
+    horizon: int = dataclasses.field(default=50, metadata={"min": 1})
+    candidates: int = dataclasses.field(default=1000, metadata={"min": 1})
+
+
+@dataclasses.dataclass(frozen=True)
+class CemConfig:
+    """The cross-entropy method.
+
+    Attributes:
+      horizon: steps of a plan H.
+      candidates: plans K drawn in each iteration.
+      elites: best plans to which the next distribution is fitted.
+      iterations: how often.
+      smoothing: share of the last distribution that the next one keeps.
+      spread: standard deviation at the start, as a share of half the actions' range.
+    """
+
+    horizon: int = dataclasses.field(default=30, metadata={"min": 1})
+    candidates: int = dataclasses.field(default=200, metadata={"min": 1})
+    elites: int = dataclasses.field(default=50, metadata={"min": 1})
+    iterations: int = dataclasses.field(default=5, metadata={"min": 1})
+    smoothing: float = dataclasses.field(default=0.1, metadata={"min": 0, "below": 1})
+    spread: float = dataclasses.field(default=0.5, metadata={"above": 0})
+
+    def __post_init__(self) -> None:
+        """Rejects more elites than candidates."""
+        if self.elites > self.candidates:
+            raise ValueError(
+                f"elites={self.elites} exceeds candidates={self.candidates}"
+            )
+
+
+class Plan(NamedTuple):
+    """A plan.
+
+    Attributes:
+      actions: [H] int32, or [H, P].
+      value: [] its score.
+    """
+
+    actions: Array
+    value: Array
+
+
+def imagined_return(
+    advance: Callable[[Array, Array], Array],
+    reward: Callable[[Array, Array, Array], Array],
+    done: Callable[[Array], Array],
+    state: Array,
+) -> Score:
+    """The score of plans that start from one state: the sum of rewards up to the end.
+
+    Args:
+      advance: `(states [K, S], actions [K, ...]) -> [K, S]`, the world.
+      reward: `(state, action, next state) -> []`.
+      done: `(state) -> [] bool`.
+      state: [S] where plans start.
+
+    Returns:
+      `(plans [K, H, ...]) -> [K]`.
+    """
+
+    def step(
+        carry: tuple[Array, Array, Array], actions: Array
+    ) -> tuple[tuple[Array, Array, Array], None]:
+        states, alive, total = carry
+        following = advance(states, actions)
+        total += alive * jax.vmap(reward)(states, actions, following)
+        alive *= 1.0 - jax.vmap(done)(following)
+        return (following, alive, total), None
+
+    def score(plans: Array) -> Array:
+        count = plans.shape[0]
+        states = jnp.broadcast_to(state, (count, *state.shape))
+        start = (states, jnp.ones(count), jnp.zeros(count))
+        (_, _, total), _ = jax.lax.scan(step, start, jnp.moveaxis(plans, 1, 0))
+        return total
+
+    return score
+
+
+def shifted(actions: Array) -> Array:
+    """The rest of a plan after its first step, the last action held: [H, ...]."""
+    return jnp.concatenate([actions[1:], actions[-1:]])
+
+
+def shoot(
+    key: Key, score: Score, last: Array, num_actions: int, config: ShootingConfig
+) -> Plan:
+    """The best of random plans of discrete actions.
+
+    Args:
+      key: consumed.
+      score: see `imagined_return`.
+      last: [H] int32 plan of the step before, `shifted`: the first candidate, which
+        wins where others are no better. Zeros at the start of an episode.
+      num_actions: A.
+      config: how many plans of which length.
+
+    Returns:
+      The best plan.
+    """
+    shape = (config.candidates - 1, config.horizon)
+    drawn = jax.random.randint(key, shape, 0, num_actions, jnp.int32)
+    plans = jnp.concatenate([last[None], drawn])
+    values = score(plans)
+    best = jnp.argmax(values)
+    return Plan(plans[best], values[best])
+
+
+def cem(
+    key: Key, score: Score, last: Array, low: Array, high: Array, config: CemConfig
+) -> Plan:
+    """The mean of the distribution to which the cross-entropy method comes.
+
+    Args:
+      key: consumed.
+      score: see `imagined_return`.
+      last: [H, P] plan of the step before, `shifted`: the first mean.
+      low: [P] smallest actions.
+      high: [P] largest ones.
+      config: settings.
+
+    Returns:
+      The last mean and its score.
+    """
+
+    def refine(
+        carry: tuple[Array, Array], key: Key
+    ) -> tuple[tuple[Array, Array], None]:
+        mean, deviation = carry
+        noise = jax.random.normal(key, (config.candidates, *mean.shape))
+        plans = mean[None] + deviation[None] * noise
+        plans = jnp.clip(plans, low[None, None], high[None, None])
+        _, best = jax.lax.top_k(score(plans), config.elites)
+        elites = plans[best]
+        keep = config.smoothing
+        mean = keep * mean + (1.0 - keep) * jnp.mean(elites, axis=0)
+        deviation = keep * deviation + (1.0 - keep) * jnp.std(elites, axis=0)
+        return (mean, deviation), None
+
+    width = 0.5 * (high - low)
+    deviation = jnp.broadcast_to(config.spread * width[None], last.shape)
+    (mean, _), _ = jax.lax.scan(
+        refine, (last, deviation), jax.random.split(key, config.iterations)
+    )
+    return Plan(mean, score(mean[None])[0])

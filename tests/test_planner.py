@@ -1,0 +1,106 @@
+"""Planning: known optima of quadratic problems, and a loop in NumPy."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from omgrl_jax.models import planner
+
+
+def test_imagined_return_is_a_loop_in_numpy():
+    def advance(states, actions):
+        return states + jnp.stack([actions - 1.0, 0.5 * states[:, 0]], axis=1)
+
+    def reward(state, action, following):
+        return following[1] - 0.1 * action + state[0]
+
+    def done(state):
+        return state[0] > 2.0
+
+    start = np.array([0.5, -0.25], np.float32)
+    plans = np.random.default_rng(0).integers(3, size=(50, 6))
+    found = jax.jit(planner.imagined_return(advance, reward, done, jnp.asarray(start)))
+    expected = []
+    for plan in plans:
+        state, total = start.astype(np.float64), 0.0
+        for action in plan:
+            following = state + np.array([action - 1.0, 0.5 * state[0]])
+            total += following[1] - 0.1 * action + state[0]
+            state = following
+            if state[0] > 2.0:
+                break
+        expected.append(total)
+    np.testing.assert_allclose(found(jnp.asarray(plans)), expected, rtol=1e-5)
+    assert len(set(np.round(expected, 6))) > 20
+
+
+def test_shooting_finds_the_best_of_all_plans():
+    target = jnp.array([2, 0, 1])
+
+    def score(plans):
+        return -jnp.sum(jnp.square(plans - target[None]), axis=1).astype(jnp.float32)
+
+    config = planner.ShootingConfig(horizon=3, candidates=400)  # of 27 plans
+    last = jnp.zeros(3, jnp.int32)
+    best = planner.shoot(jax.random.key(0), score, last, 3, config)
+    np.testing.assert_array_equal(best.actions, target)
+    assert best.actions.dtype == jnp.int32 and float(best.value) == 0.0
+
+
+def test_last_plan_wins_where_no_other_is_better():
+    last = jnp.array([1, 2, 0, 2], jnp.int32)
+    config = planner.ShootingConfig(horizon=4, candidates=50)
+    kept = planner.shoot(jax.random.key(1), lambda p: jnp.zeros(50), last, 3, config)
+    np.testing.assert_array_equal(kept.actions, last)
+    np.testing.assert_array_equal(planner.shifted(last), [2, 0, 2, 2])
+    alone = dataclasses.replace(config, candidates=1)
+    found = planner.shoot(jax.random.key(1), lambda p: jnp.ones(1), last, 3, alone)
+    np.testing.assert_array_equal(found.actions, last)
+    assert float(found.value) == 1.0
+
+
+# x' = x + a over three steps from x = 0, at a cost of sum (x_t - 1)^2 + a_t^2 / 2.
+def quadratic(plans):
+    x, total = 0.0, 0.0
+    for t in range(3):
+        x = x + plans[:, t, 0]
+        total = total + jnp.square(x - 1.0) + 0.5 * jnp.square(plans[:, t, 0])
+    return -total
+
+
+def optimum():
+    ones = np.tril(np.ones((3, 3)))  # x = L a; (L'L + I / 2) a = L' 1
+    return np.linalg.solve(ones.T @ ones + 0.5 * np.eye(3), ones.T @ np.ones(3))
+
+
+LOW, HIGH = jnp.array([-2.0]), jnp.array([2.0])
+CEM = planner.CemConfig(horizon=3, candidates=200, elites=20, iterations=12)
+
+
+def test_cem_comes_to_the_known_optimum_of_a_quadratic_problem():
+    plan = planner.cem(jax.random.key(0), quadratic, jnp.zeros((3, 1)), LOW, HIGH, CEM)
+    np.testing.assert_allclose(plan.actions[:, 0], optimum(), atol=0.02)
+    exact = float(quadratic(jnp.asarray(optimum(), jnp.float32)[None, :, None])[0])
+    assert exact - 1e-3 < float(plan.value) <= exact + 1e-5
+    few = dataclasses.replace(CEM, iterations=1, candidates=20, elites=20)
+    poor = planner.cem(jax.random.key(0), quadratic, jnp.zeros((3, 1)), LOW, HIGH, few)
+    assert float(poor.value) < exact - 0.05  # twenty of twenty chosen: no progress
+
+
+def test_cem_keeps_to_the_bounds_and_keeps_what_it_is_told_to():
+    tight, still = jnp.array([0.25]), jnp.zeros((3, 1))
+    plan = planner.cem(jax.random.key(0), quadratic, still, -tight, tight, CEM)
+    assert np.abs(plan.actions).max() <= 0.25
+    np.testing.assert_allclose(plan.actions[:, 0], 0.25, atol=0.02)  # wants more
+    first = jnp.full((3, 1), -1.0)
+    stiff = dataclasses.replace(CEM, smoothing=0.999, iterations=1)
+    found = planner.cem(jax.random.key(0), quadratic, first, LOW, HIGH, stiff)
+    np.testing.assert_allclose(found.actions, first, atol=0.01)
+
+
+def test_more_elites_than_candidates_are_refused():
+    with pytest.raises(ValueError, match="elites=50 exceeds candidates=20"):
+        planner.CemConfig(candidates=20)
