@@ -17,12 +17,14 @@ class Learner(NamedTuple):
 
 
 def adam(
-    learning_rate: float, max_norm: float = 0.0, weight_decay: float = 0.0
+    learning_rate: optax.ScalarOrSchedule,
+    max_norm: float = 0.0,
+    weight_decay: float = 0.0,
 ) -> optax.GradientTransformation:
     """Adam, after clipping by global norm where `max_norm` is above zero.
 
     Args:
-      learning_rate: step size.
+      learning_rate: step size, or its function of the number of steps taken.
       max_norm: largest global gradient norm; 0 for no clipping.
       weight_decay: decoupled weight decay; 0 for plain Adam.
 

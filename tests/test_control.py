@@ -1,12 +1,13 @@
 """Control tasks: Gymnasium's own at default physics, and others that differ by hand."""
 
-import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from omgrl_jax.envs import control
+
+gymnasium = pytest.importorskip("gymnasium")
 
 TASKS = {
     "MountainCar-v0": (control.mountain_car(), control.MountainCar()),

@@ -264,3 +264,56 @@ def test_members_that_never_were_finite_are_no_elites(bad):
             np.arange(4),
             config,
         )
+
+
+def test_the_step_size_is_halved_as_often_as_was_asked():
+    # Under a constant gradient every step of Adam is its step size long.
+    def loss(context, params, example):
+        del context
+        return params * jnp.sign(example)
+
+    config = ensemble.FitConfig(
+        members=1,
+        elites=1,
+        learning_rate=0.5,
+        weight_decay=0.0,
+        batch_size=4,
+        max_epochs=7,
+        patience=7,
+        halve_every=2,
+    )
+    ones = jnp.ones(12)  # three steps an epoch
+    fit = ensemble.fit(
+        jax.random.key(0), lambda key: jnp.zeros(()), loss, (), ones, ones, ones, config
+    )
+    lengths = 0.5 * np.array([1, 1, 1 / 2, 1 / 2, 1 / 4, 1 / 4, 1 / 8])
+    expected = -np.cumsum(3 * lengths)
+    np.testing.assert_allclose(fit.validation_loss[:, 0], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("bootstrap", "same"), [(False, True), (True, False)])
+def test_members_may_see_all_stays_instead_of_their_own(bootstrap, same):
+    # The least squares of two stays of one value each: only who sees both, and each
+    # half of the time, comes to their mean.
+    def loss(context, params, example):
+        del context
+        return jnp.square(params - example)
+
+    rows = jnp.asarray(np.repeat([0.0, 1.0], 64), jnp.float32)
+    config = ensemble.FitConfig(
+        members=8,
+        elites=8,
+        learning_rate=0.05,
+        weight_decay=0.0,
+        batch_size=64,
+        max_epochs=60,
+        patience=60,
+        halve_every=20,
+        bootstrap=bootstrap,
+    )
+    fit = ensemble.fit(
+        jax.random.key(0), lambda key: jnp.full((), 0.5), loss, (), rows, rows,
+        jnp.asarray(rows, jnp.int32), config,
+    )  # fmt: skip
+    # The loss at the end, not at the best epoch, tells what a member was drawn to.
+    assert bool(np.all(fit.validation_loss[-1] < 0.26)) == same

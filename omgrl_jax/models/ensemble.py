@@ -32,6 +32,9 @@ class FitConfig:
       batch_size: transitions per step and member.
       max_epochs: at most so many passes over the training rows.
       patience: epochs without a better validation loss after which a member stops.
+      halve_every: epochs after which the step size is halved, again and again; 0 for
+        never.
+      bootstrap: each member sees its own resampled stays; else all see all of them.
     """
 
     members: int = 7
@@ -41,6 +44,8 @@ class FitConfig:
     batch_size: int = 256
     max_epochs: int = 60
     patience: int = 6
+    halve_every: int = dataclasses.field(default=0, metadata={"min": 0})
+    bootstrap: bool = True
 
     def __post_init__(self) -> None:
         """Rejects settings that cannot be meant."""
@@ -148,7 +153,10 @@ def fit(
       FloatingPointError: if fewer than `elites` members reach a finite validation loss.
     """
     init_key, rows_key, run_key = jax.random.split(key, 3)
-    rows = bootstrap_rows(rows_key, stay, config.members)
+    if config.bootstrap:
+        rows = bootstrap_rows(rows_key, stay, config.members)
+    else:
+        rows = jnp.tile(jnp.arange(stay.size, dtype=jnp.int32), (config.members, 1))
     state = _start(init, config, init_key)
     train_losses, validation_losses = [], []
     while int(state.epoch) < config.max_epochs:
@@ -181,8 +189,13 @@ def fit(
     )
 
 
-def _optimizer(config: FitConfig) -> Any:
-    return optimize.adam(config.learning_rate, 0.0, config.weight_decay)
+def _optimizer(config: FitConfig, epoch_steps: int = 1) -> Any:
+    def halved(step: jax.typing.ArrayLike) -> Array:
+        times = jnp.asarray(step) // (config.halve_every * epoch_steps)
+        return config.learning_rate * 0.5**times
+
+    rate = halved if config.halve_every else config.learning_rate
+    return optimize.adam(rate, 0.0, config.weight_decay)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
@@ -218,7 +231,8 @@ def _run_epochs(
         value = mean_loss(params, batch)
         return value, {"loss": value}
 
-    step = jax.vmap(optimize.gradient_step(with_metrics, _optimizer(config)))
+    optimizer = _optimizer(config, steps)
+    step = jax.vmap(optimize.gradient_step(with_metrics, optimizer))
 
     def batch_step(
         learner: optimize.Learner, key: Key
