@@ -18,7 +18,7 @@ from experiments.config import RunConfig
 from experiments.fitting import Models
 from experiments.task import Task
 from experiments.training import Trained
-from experiments.truth import known
+from experiments.truth import ESTIMATION, known
 from omgrl_jax.data import dataset as dataset_lib
 from omgrl_jax.evaluation import calibration, episodes, off_policy
 from omgrl_jax.learners import known_reward
@@ -163,9 +163,9 @@ def true_value(
     _, low, high = task.space.target
     lasting = jnp.mean(judged.alive.astype(jnp.float32), axis=0)
     discounts = config.off_policy.discount ** jnp.arange(lasting.size)
-    patients = ward.admit(config, task, seed, 5, config.shifted_patients)
+    patients = ward.admit(config, task, seed, ESTIMATION, config.shifted_patients)
     treated = ward.treat(
-        ward.of(config, task, lasting.size),
+        ward.of(task, max(config.hours, lasting.size)),
         task.space,
         policy[0],
         task.scales,

@@ -15,6 +15,7 @@ from experiments.config import RunConfig
 from experiments.fitting import Models
 from experiments.task import Task
 from experiments.training import Trained
+from experiments.truth import TREATMENT
 from omgrl_jax.envs import heparin, stays
 from omgrl_jax.evaluation import simulation
 from omgrl_jax.types import Array
@@ -69,11 +70,11 @@ def treat_all(
     Returns:
       One element for each seed, policy and mode.
     """
-    place = ward.of(config, task)
+    place = ward.of(task, config.hours)
     edges = jnp.asarray(task.schema.actions.edges)
     done = []
     for index, seed in enumerate(config.seed_list):
-        patients = ward.admit(config, task, seed, 3, config.shifted_patients)
+        patients = ward.admit(config, task, seed, TREATMENT, config.shifted_patients)
         features = np.asarray(patients.observation.features)
         named = judging.learned_policies(trained, index)
         if baselines:

@@ -32,23 +32,26 @@ def target(task: Task) -> tuple[float, float]:
 
 
 def population(
-    config: RunConfig, task: Task, shifted: bool | None = None
+    task: Task, shifted: bool
 ) -> tuple[heparin.PatientDistribution, clinicians.Practice]:
-    """The simulator that made the dataset, from its schema, shifted where wanted.
+    """The simulator that made the dataset, from its schema.
 
     Args:
-      config: says by `shifted_patients` what is wanted where `shifted` does not.
       task: the task.
-      shifted: see `population.shifted`.
+      shifted: whether patients are others: see `population.shifted`.
 
     Returns:
       The patients and how clinicians dose them.
     """
     made_by = task.schema.simulator or {}
     distribution = population_lib.from_dict(made_by["population"])
-    if config.shifted_patients if shifted is None else shifted:
+    if shifted:
         distribution = population_lib.shifted(distribution)
     return distribution, clinicians.from_dict(made_by["practice"])
+
+
+# What new patients are for: those of one question are not those of another.
+INTERVENTION, COURSES, TREATMENT, ESTIMATION = 1, 2, 3, 5
 
 
 def evaluation_key(seed: int, purpose: int) -> Key:
@@ -58,14 +61,14 @@ def evaluation_key(seed: int, purpose: int) -> Key:
 
 def intervention_cases(config: RunConfig, task: Task) -> list[intervention.Cases]:
     """Moments of new patients at which doses are compared, for each seed."""
-    distribution, practice = population(config, task)
+    distribution, practice = population(task, config.shifted_patients)
     return [
         intervention.cases(
             distribution,
             practice,
             task.space,
             task.scales,
-            evaluation_key(seed, 1),
+            evaluation_key(seed, INTERVENTION),
             CASES,
         )
         for seed in config.seed_list
@@ -86,7 +89,7 @@ def intervention_section(
     Returns:
       The report's section.
     """
-    distribution, _ = population(config, task)
+    distribution, _ = population(task, config.shifted_patients)
     rows, tests = [], []
     for seed, fitted, at in zip(config.seed_list, models.fitted, cases, strict=True):
         test = intervention.run(
@@ -111,13 +114,13 @@ def intervention_section(
 
 def dynamics_rows(config: RunConfig, task: Task, models: Models) -> list[dict]:
     """Open-loop error of the aPTT against the truth on new stays, by seed."""
-    distribution, practice = population(config, task)
+    distribution, practice = population(task, config.shifted_patients)
     horizon = config.rollout.horizon
     edges = jnp.asarray(task.schema.actions.edges)
     rows = []
     for seed, fitted in zip(config.seed_list, models.fitted, strict=True):
         given = _true_courses(
-            task, distribution, practice, edges, evaluation_key(seed, 2), horizon
+            task, distribution, practice, edges, evaluation_key(seed, COURSES), horizon
         )
         found = dynamics.horizon_errors(
             task.space,
@@ -173,7 +176,7 @@ def alignment_rows(
     """r_psi, and the behaviour model's log-probability, against the true reward."""
     if not judging.learned_rewards(trained, 0):
         return []
-    distribution, _ = population(config, task)
+    distribution, _ = population(task, config.shifted_patients)
     low, high = target(task)
     edges = jnp.asarray(task.schema.actions.edges)
     rows = []

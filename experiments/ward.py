@@ -5,14 +5,14 @@ whatever its parameters, whether drawn from or greedy, whoever the patients are.
 """
 
 import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 
 from experiments.config import RunConfig
 from experiments.task import Task
 from experiments.truth import evaluation_key, population, target
-from omgrl_jax.data.records import Scales
+from omgrl_jax.data.records import Scales, Space
 from omgrl_jax.envs import clinicians, heparin, stays
 from omgrl_jax.evaluation import simulation
 from omgrl_jax.types import Array, Params, Policy
@@ -36,11 +36,10 @@ class Ward(NamedTuple):
     hours: int
 
 
-def of(config: RunConfig, task: Task, hours: int | None = None) -> Ward:
-    """The ward of a dataset's simulator; stays last `config.hours` or longer."""
-    usual, practice = population(config, task, shifted=False)
-    low, high = target(task)
-    return Ward(usual, practice, (low, high), max(config.hours, hours or 0))
+def of(task: Task, hours: int) -> Ward:
+    """The ward of a dataset's simulator, for stays of so many hours."""
+    usual, practice = population(task, shifted=False)
+    return Ward(usual, practice, target(task), hours)
 
 
 def admit(
@@ -52,23 +51,23 @@ def admit(
       config: how many, among others.
       task: the task.
       seed: the seed.
-      purpose: tells the patients of one question from those of another.
+      purpose: what they are for, such as `truth.TREATMENT`.
       shifted: whether they are older and heavier with renal impairment.
 
     Returns:
       The patients.
     """
-    distribution, _ = population(config, task, shifted)
+    distribution, _ = population(task, shifted)
     return _admit(distribution, evaluation_key(seed, purpose), config.patients)
 
 
 _admit = jax.jit(stays.admit, static_argnums=(0, 2))
 
 
-@functools.partial(jax.jit, static_argnames=("ward", "task_space", "policy"))
+@functools.partial(jax.jit, static_argnames=("ward", "space", "policy"))
 def treat(
     ward: Ward,
-    task_space: Any,
+    space: Space,
     policy: Policy,
     scales: Scales,
     params: Params,
@@ -79,7 +78,7 @@ def treat(
 
     Args:
       ward: the ward.
-      task_space: the `Space` of the policy's states.
+      space: of the policy's states.
       policy: the policy.
       scales: the training scales.
       params: its parameters.
@@ -89,9 +88,7 @@ def treat(
     Returns:
       Their stays.
     """
-    dosing = simulation.learned_policy(
-        task_space, scales, policy.log_probs, params, greedy
-    )
+    dosing = simulation.learned_policy(space, scales, policy.log_probs, params, greedy)
     return stays.treat(ward.physiology, dosing, stays.again(admitted), ward.hours)
 
 
@@ -99,7 +96,23 @@ def treat(
 def treat_by_reference(
     ward: Ward, name: str, scales: Scales, edges: Array, admitted: stays.Admitted
 ) -> stays.Stays:
-    """Patients under one of `REFERENCES`, doses binned at `edges` where it says so."""
+    """Patients under one of `REFERENCES`.
+
+    Args:
+      ward: the ward.
+      name: which reference.
+      scales: the training scales, with the dose of each bin.
+      edges: [A - 1] upper edges of the bins.
+      admitted: the patients, who may be treated again by others.
+
+    Returns:
+      Their stays.
+
+    Raises:
+      ValueError: on another name.
+    """
+    if name not in REFERENCES:
+        raise ValueError(f"{name} is none of {', '.join(REFERENCES)}")
     doctors = stays.clinician_policy(ward.practice)
     amounts = scales.amounts
     if name == "clinicians_binned":

@@ -95,9 +95,10 @@ class Algorithm(NamedTuple):
     Attributes:
       init: `(key, data) -> state`.
       update: `(state, key, data) -> (state, metrics)`, one epoch of training.
-      policy: how it doses. Equal for algorithms whose policies are networks of one
-        shape, so that what is compiled for one serves the others.
-      policy_params: `(state) -> params` of `policy`: all that is needed to dose.
+      policy: how it doses. The same object for all actors of one shape, so that what
+        is compiled for one serves the others.
+      policy_params: `(state) -> params` of `policy`: the parts of the state that are
+        needed to dose. It only picks them, so that it may be asked of stacked states.
       reward: `(state, transitions [...]) -> [...]`, the reward it learned; None where
         it learns none.
     """

@@ -7,8 +7,6 @@ import pytest
 
 from omgrl_jax.envs import control
 
-gymnasium = pytest.importorskip("gymnasium")
-
 TASKS = {
     "MountainCar-v0": (control.mountain_car(), control.MountainCar()),
     "CartPole-v1": (control.cart_pole(), control.CartPole()),
@@ -28,6 +26,7 @@ def steps(name, physics, states, actions):
 
 @pytest.mark.parametrize("name", TASKS)
 def test_steps_are_gymnasiums_from_random_states(name):
+    gymnasium = pytest.importorskip("gymnasium")
     task, physics = TASKS[name]
     rng = np.random.default_rng(0)
     low, high = RANGES[name]
@@ -85,6 +84,9 @@ def test_rewards_and_returns_stop_where_the_episode_ends():
     assert float(car.reward(below, 2, below)) == -1.0
     assert float(car.reward(below, 2, top)) == 0.0
     assert not bool(car.done(jnp.array([0.5, -0.01])))  # rolling back does not count
+    pole = TASKS["CartPole-v1"][0]
+    assert float(pole.reward(jnp.zeros(4), 1, jnp.zeros(4))) == 1.0
+    assert (car.limit, pole.limit) == (500, 200)
     rewards = jnp.array([[-1.0, -1.0, 0.0, -1.0], [-1.0, -1.0, -1.0, -1.0]])
     over = jnp.array([[False, False, True, False], [False] * 4])
     np.testing.assert_array_equal(control.episode_return(rewards, over), [-2.0, -4.0])

@@ -105,6 +105,15 @@ def test_change_is_the_sum_over_factors_written_out():
         np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
+def test_loss_is_half_the_mean_squared_error_of_the_change():
+    model, factors = drawn()
+    state, action = jnp.array([0.3, -0.7]), jnp.int32(2)
+    right = model.change(factors.shared, factors.agents[7], state, action)
+    off = low_rank.Example(jnp.int32(7), state, action, right + jnp.array([0.4, -0.2]))
+    # (.16 + .04) / 2 / 2
+    assert float(model.loss((), factors, off)) == pytest.approx(0.05, rel=1e-5)
+
+
 def test_a_folded_simulator_is_the_agents_own():
     model, (agents, shared) = drawn()
     states = jax.random.normal(jax.random.key(0), (30, STATES))

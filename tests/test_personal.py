@@ -54,6 +54,7 @@ def test_a_sample_is_the_answer_of_a_random_member():
         apart = np.abs(every - np.asarray(found)[None]).max(axis=-1)
         assert apart.min(axis=0).max() < 1e-5
         chosen.append(apart.argmin(axis=0))
+        assert np.unique(chosen[-1]).size > 1  # one for each row, not for the batch
     shares = np.bincount(np.ravel(chosen), minlength=MEMBERS) / np.size(chosen)
     np.testing.assert_allclose(shares, 1 / MEMBERS, atol=0.1)
 
@@ -78,8 +79,9 @@ def test_rollouts_take_a_personal_simulator_for_a_world():
     np.testing.assert_array_equal(made.state[1:], made.next_state[:-1])
 
 
-def test_a_feature_that_never_moves_keeps_its_scale():
-    change = jnp.array([[1.0, 0.0], [3.0, 0.0]])
-    found = personal.fit_changes(change)
-    np.testing.assert_array_equal(found.mean, [2.0, 0.0])
-    np.testing.assert_array_equal(found.deviation, [1.0, 1.0])
+def test_a_constant_change_is_no_deviation():
+    moving = np.arange(1000) % 2 * 2.0 + 1.0
+    columns = [moving, np.zeros(1000), np.full(1000, 0.1), np.full(1000, 7.7)]
+    found = personal.fit_changes(jnp.asarray(np.stack(columns, axis=1), jnp.float32))
+    np.testing.assert_allclose(found.mean, [2.0, 0.0, 0.1, 7.7], rtol=1e-5)
+    np.testing.assert_allclose(found.deviation, [1.0] * 4, rtol=1e-5)

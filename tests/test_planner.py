@@ -1,12 +1,14 @@
 """Planning: known optima of quadratic problems, and a loop in NumPy."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from omgrl_jax.envs import control
 from omgrl_jax.models import planner
 
 
@@ -50,16 +52,80 @@ def test_shooting_finds_the_best_of_all_plans():
     assert best.actions.dtype == jnp.int32 and float(best.value) == 0.0
 
 
-def test_last_plan_wins_where_no_other_is_better():
+def test_last_plan_is_kept_where_it_is_better_and_only_there():
     last = jnp.array([1, 2, 0, 2], jnp.int32)
-    config = planner.ShootingConfig(horizon=4, candidates=50)
-    kept = planner.shoot(jax.random.key(1), lambda p: jnp.zeros(50), last, 3, config)
+    config = planner.ShootingConfig(horizon=4, candidates=20)
+
+    def wanted(plans):
+        return jnp.all(plans == last[None], axis=1).astype(jnp.float32)
+
+    kept = planner.shoot(jax.random.key(1), wanted, last, 3, config)
     np.testing.assert_array_equal(kept.actions, last)
+    assert float(kept.value) == 1.0
+    # Where all plans come to the same, an agent that never moved would never do.
+    alike = planner.shoot(jax.random.key(2), lambda p: jnp.zeros(20), last, 3, config)
+    assert np.any(np.asarray(alike.actions) != last)
     np.testing.assert_array_equal(planner.shifted(last), [2, 0, 2, 2])
-    alone = dataclasses.replace(config, candidates=1)
-    found = planner.shoot(jax.random.key(1), lambda p: jnp.ones(1), last, 3, alone)
-    np.testing.assert_array_equal(found.actions, last)
-    assert float(found.value) == 1.0
+
+
+def test_drawn_actions_are_held():
+    config = planner.ShootingConfig(horizon=7, candidates=40, hold=3)
+    seen = []
+
+    def score(plans):
+        seen.append(np.asarray(plans))
+        return jnp.zeros(40)
+
+    planner.shoot(jax.random.key(0), score, jnp.zeros(7, jnp.int32), 3, config)
+    drawn = seen[0][:-1]
+    assert drawn.shape == (39, 7)
+    np.testing.assert_array_equal(drawn[:, [1, 2, 4, 5]], drawn[:, [0, 0, 3, 3]])
+    assert np.unique(drawn[:, [0, 3, 6]], axis=0).shape[0] > 15  # of 27
+
+
+def test_no_number_is_no_good_score():
+    # A world that overflows after its end scores by what came before it.
+    def advance(states, actions):
+        return jnp.where(states > 0.5, jnp.inf, states + actions[:, None])
+
+    score = planner.imagined_return(
+        advance, lambda s, a, f: f[0] - f[0] * 0.5, lambda s: s[0] > 0.5, jnp.zeros(1)
+    )
+    np.testing.assert_array_equal(score(jnp.array([[0, 0, 0], [1, 1, 1]])), [0.0, 0.5])
+
+    def broken(plans):
+        return jnp.where(plans[:, 0] == 2, jnp.nan, plans[:, 0].astype(jnp.float32))
+
+    config = planner.ShootingConfig(horizon=2, candidates=30)
+    best = planner.shoot(jax.random.key(0), broken, jnp.zeros(2, jnp.int32), 3, config)
+    assert float(best.value) == 1.0
+
+    def odd(plans):
+        value = quadratic(plans)
+        return jnp.where(plans[:, 0, 0] < 0.0, jnp.nan, value)
+
+    plan = planner.cem(jax.random.key(0), odd, jnp.zeros((3, 1)), LOW, HIGH, CEM)
+    np.testing.assert_allclose(plan.actions[:, 0], optimum(), atol=0.02)
+
+
+def test_planning_in_the_true_world_brings_a_light_car_up_the_hill():
+    task, physics = control.mountain_car(), control.MountainCar(1e-4)
+    config = planner.ShootingConfig(horizon=50, candidates=100, hold=10)
+    advance = jax.vmap(task.step, in_axes=(None, 0, 0))
+
+    def step(carry, key):
+        state, last = carry
+        world = functools.partial(advance, physics)
+        score = planner.imagined_return(world, task.reward, task.done, state)
+        plan = planner.shoot(key, score, last, task.num_actions, config)
+        following = task.step(physics, state, plan.actions[0])
+        return (following, planner.shifted(plan.actions)), task.done(following)
+
+    start = (jnp.array([-0.5, 0.0]), jnp.zeros(50, jnp.int32))
+    _, over = jax.jit(lambda keys: jax.lax.scan(step, start, keys))(
+        jax.random.split(jax.random.key(0), 150)
+    )
+    assert bool(over.any())
 
 
 # x' = x + a over three steps from x = 0, at a cost of sum (x_t - 1)^2 + a_t^2 / 2.
@@ -85,6 +151,12 @@ def test_cem_comes_to_the_known_optimum_of_a_quadratic_problem():
     np.testing.assert_allclose(plan.actions[:, 0], optimum(), atol=0.02)
     exact = float(quadratic(jnp.asarray(optimum(), jnp.float32)[None, :, None])[0])
     assert exact - 1e-3 < float(plan.value) <= exact + 1e-5
+    # A first deviation of nothing leaves the first mean where it is.
+    narrow = dataclasses.replace(CEM, first_deviation=1e-6)
+    stuck = planner.cem(
+        jax.random.key(0), quadratic, jnp.zeros((3, 1)), LOW, HIGH, narrow
+    )
+    np.testing.assert_allclose(stuck.actions, 0.0, atol=1e-3)
     few = dataclasses.replace(CEM, iterations=1, candidates=20, elites=20)
     poor = planner.cem(jax.random.key(0), quadratic, jnp.zeros((3, 1)), LOW, HIGH, few)
     assert float(poor.value) < exact - 0.05  # twenty of twenty chosen: no progress

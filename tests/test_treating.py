@@ -88,6 +88,7 @@ def test_usual_patients_stand_beside_others_under_what_was_learned(monkeypatch):
         ("constant_1", "-"),
         ("random", "-"),
         ("clinicians", "-"),
+        ("oracle", "-"),
     ]
     usual = [treated(*name, 0.5) for name in names]
     monkeypatch.setattr(treating, "treat_all", elsewhere)
@@ -96,8 +97,10 @@ def test_usual_patients_stand_beside_others_under_what_was_learned(monkeypatch):
     assert [(row["policy"], row["shift"], row["r_p"]) for row in rows] == [
         ("omg_rl", "usual", 0.5),
         ("clinicians", "usual", 0.5),
+        ("oracle", "usual", 0.5),
         ("omg_rl", treating.SHIFT, -1.0),
         ("clinicians", treating.SHIFT, -1.0),
+        ("oracle", treating.SHIFT, -1.0),
     ]
     # A run that is judged on other patients throughout has no usual ones.
     assert treating.safety_rows(RunConfig(shifted_patients=True), *shared) == []

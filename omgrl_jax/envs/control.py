@@ -1,6 +1,6 @@
 """Control tasks in pure JAX whose physics may differ between agents (PerSim's).
 
-Equations and limits are Gymnasium's (MountainCar-v0, CartPole-v1), which the default
+Equations and ends are Gymnasium's (MountainCar-v0, CartPole-v1), which the default
 physics repeat step for step. Episodes run on after their end: `done` says that it came,
 and whoever sums rewards stops there (`episode_return`).
 """
@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from omgrl_jax.envs import cartpole
 from omgrl_jax.types import Array, Key
 
 Physics = Any  # a NamedTuple of numbers: one agent's, or arrays [N] of many
@@ -23,6 +24,8 @@ class Control(NamedTuple):
     Attributes:
       name: Gymnasium's name.
       features: name and unit of each of the `S` state features.
+      low: [S] where states usually lie, lower ends.
+      high: [S] upper ends.
       num_actions: `A`.
       limit: steps of an episode, in PerSim's protocol.
       reset: `(key) -> state [S]`, raw units; alike for all agents.
@@ -33,6 +36,8 @@ class Control(NamedTuple):
 
     name: str
     features: tuple[tuple[str, str], ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
     num_actions: int
     limit: int
     reset: Callable[[Key], Array]
@@ -87,8 +92,18 @@ def mountain_car() -> Control:
         del state, action
         return jnp.where(done(following), 0.0, -1.0)
 
-    features = (("position", "-"), ("speed", "1/step"))
-    return Control("MountainCar-v0", features, 3, 500, reset, step, reward, done)
+    return Control(
+        name="MountainCar-v0",
+        features=(("position", "-"), ("speed", "1/step")),
+        low=(left, -top_speed),
+        high=(goal, top_speed),
+        num_actions=3,
+        limit=500,
+        reset=reset,
+        step=step,
+        reward=reward,
+        done=done,
+    )
 
 
 def cart_pole() -> Control:
@@ -121,13 +136,18 @@ def cart_pole() -> Control:
     def done(state: Array) -> Array:
         return (jnp.abs(state[0]) > widest) | (jnp.abs(state[2]) > steepest)
 
-    features = (
-        ("x", "m"),
-        ("x_speed", "m/s"),
-        ("theta", "rad"),
-        ("theta_speed", "rad/s"),
+    return Control(
+        name=cartpole.NAME,
+        features=cartpole.FEATURES,
+        low=(-widest, -2.0, -steepest, -2.0),
+        high=(widest, 2.0, steepest, 2.0),
+        num_actions=2,
+        limit=200,
+        reset=reset,
+        step=step,
+        reward=reward,
+        done=done,
     )
-    return Control("CartPole-v1", features, 2, 200, reset, step, reward, done)
 
 
 def episode_return(rewards: Array, over: Array) -> Array:

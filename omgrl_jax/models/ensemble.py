@@ -136,8 +136,8 @@ def fit(
     Args:
       key: consumed.
       init: `(key) -> params` of one member.
-      loss: `(context, params, example) -> []` of one member and ONE example; a
-        function that outlives the call, so that a second fit compiles nothing anew.
+      loss: `(context, params, example) -> []` of one member and ONE example. Both
+        functions outlive the call, so that a second fit compiles nothing anew.
       context: arrays that every example shares (scales, ...).
       train: examples, leaves [M, ...].
       validation: held-out examples of other patients, leaves [V, ...].

@@ -38,9 +38,10 @@ class Simulator(NamedTuple):
 
 
 def fit_changes(change: Array) -> Changes:
-    """The scale of changes [M, S]; features that never move are left as they are."""
-    deviation = jnp.std(change, axis=0)
-    still = deviation < 1e-12
+    """The scale of changes [M, S]; features whose change is constant keep it."""
+    deviation, largest = jnp.std(change, axis=0), jnp.max(jnp.abs(change), axis=0)
+    # A constant has a deviation of some units in its last place.
+    still = deviation <= 1e-5 * largest
     return Changes(jnp.mean(change, axis=0), jnp.where(still, 1.0, deviation))
 
 

@@ -24,10 +24,12 @@ class ShootingConfig:
     Attributes:
       horizon: steps of a plan H.
       candidates: plans K that are compared, the shifted last one among them.
+      hold: steps for which a drawn action is kept; 1 draws every step anew.
     """
 
     horizon: int = dataclasses.field(default=50, metadata={"min": 1})
     candidates: int = dataclasses.field(default=1000, metadata={"min": 1})
+    hold: int = dataclasses.field(default=1, metadata={"min": 1})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +42,8 @@ class CemConfig:
       elites: best plans to which the next distribution is fitted.
       iterations: how often.
       smoothing: share of the last distribution that the next one keeps.
-      spread: standard deviation at the start, as a share of half the actions' range.
+      first_deviation: standard deviation at the start, as a share of half the actions'
+        range.
     """
 
     horizon: int = dataclasses.field(default=30, metadata={"min": 1})
@@ -48,7 +51,7 @@ class CemConfig:
     elites: int = dataclasses.field(default=50, metadata={"min": 1})
     iterations: int = dataclasses.field(default=5, metadata={"min": 1})
     smoothing: float = dataclasses.field(default=0.1, metadata={"min": 0, "below": 1})
-    spread: float = dataclasses.field(default=0.5, metadata={"above": 0})
+    first_deviation: float = dataclasses.field(default=0.5, metadata={"above": 0})
 
     def __post_init__(self) -> None:
         """Rejects more elites than candidates."""
@@ -93,14 +96,16 @@ def imagined_return(
     ) -> tuple[tuple[Array, Array, Array], None]:
         states, alive, total = carry
         following = advance(states, actions)
-        total += alive * jax.vmap(reward)(states, actions, following)
-        alive *= 1.0 - jax.vmap(done)(following)
+        earned = jax.vmap(reward)(states, actions, following)
+        # Chosen, not multiplied: after its end a plan may reach infinity.
+        total += jnp.where(alive, earned, 0.0)
+        alive &= ~jax.vmap(done)(following)
         return (following, alive, total), None
 
     def score(plans: Array) -> Array:
         count = plans.shape[0]
         states = jnp.broadcast_to(state, (count, *state.shape))
-        start = (states, jnp.ones(count), jnp.zeros(count))
+        start = (states, jnp.ones(count, bool), jnp.zeros(count))
         (_, _, total), _ = jax.lax.scan(step, start, jnp.moveaxis(plans, 1, 0))
         return total
 
@@ -120,18 +125,20 @@ def shoot(
     Args:
       key: consumed.
       score: see `imagined_return`.
-      last: [H] int32 plan of the step before, `shifted`: the first candidate, which
-        wins where others are no better. Zeros at the start of an episode.
+      last: [H] int32 plan of the step before, `shifted`. It wins only where it is
+        better than all others: among plans that come to nothing alike a new one is
+        taken, or else an agent that sees no reward yet would never move.
       num_actions: A.
       config: how many plans of which length.
 
     Returns:
       The best plan.
     """
-    shape = (config.candidates - 1, config.horizon)
+    shape = (config.candidates - 1, -(-config.horizon // config.hold))
     drawn = jax.random.randint(key, shape, 0, num_actions, jnp.int32)
-    plans = jnp.concatenate([last[None], drawn])
-    values = score(plans)
+    drawn = jnp.repeat(drawn, config.hold, axis=1)[:, : config.horizon]
+    plans = jnp.concatenate([drawn, last[None]])
+    values = _sane(score(plans))
     best = jnp.argmax(values)
     return Plan(plans[best], values[best])
 
@@ -160,7 +167,7 @@ def cem(
         noise = jax.random.normal(key, (config.candidates, *mean.shape))
         plans = mean[None] + deviation[None] * noise
         plans = jnp.clip(plans, low[None, None], high[None, None])
-        _, best = jax.lax.top_k(score(plans), config.elites)
+        _, best = jax.lax.top_k(_sane(score(plans)), config.elites)
         elites = plans[best]
         keep = config.smoothing
         mean = keep * mean + (1.0 - keep) * jnp.mean(elites, axis=0)
@@ -168,8 +175,13 @@ def cem(
         return (mean, deviation), None
 
     width = 0.5 * (high - low)
-    deviation = jnp.broadcast_to(config.spread * width[None], last.shape)
+    deviation = jnp.broadcast_to(config.first_deviation * width[None], last.shape)
     (mean, _), _ = jax.lax.scan(
         refine, (last, deviation), jax.random.split(key, config.iterations)
     )
     return Plan(mean, score(mean[None])[0])
+
+
+def _sane(values: Array) -> Array:
+    """A plan whose score is no number is the worst, not the best."""
+    return jnp.where(jnp.isnan(values), -jnp.inf, values)

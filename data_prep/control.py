@@ -1,0 +1,277 @@
+"""One trajectory of each of many agents whose physics differ, as PerSim was studied.
+
+    python -m data_prep.control --env=cart_pole --data=pure --out=DIR
+
+N agents have physics drawn from the ranges of the paper (NeurIPS 2021, Section 5). Five
+behaviour policies are learned in five other settings (`learners/online_q.py`), and each
+agent is recorded for one episode under one of them: `pure`; `pure_eps_20`, ...: the
+same with a share of random actions; `random`: random actions alone. The dataset holds
+what was seen and done; the physics, which no method may see, stand in `schema.json`
+under `simulator`, for whoever judges.
+"""
+
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import flags, logging
+
+from omgrl_jax.data import dataset
+from omgrl_jax.envs import control
+from omgrl_jax.learners import online_q
+from omgrl_jax.runtime import devices, script
+from omgrl_jax.runtime import flags as config_flags
+from omgrl_jax.types import Array, Key, Params
+
+
+class Setting(NamedTuple):
+    """One environment of the study.
+
+    Attributes:
+      task: makes the task.
+      ranges: lower and upper ends of the physics from which agents are drawn.
+      trained: physics of the five settings in which behaviour policies learn.
+      judged: those of the five agents on which methods are judged.
+    """
+
+    task: Callable[[], control.Control]
+    ranges: tuple[Any, Any]
+    trained: Any
+    judged: Any
+
+
+SETTINGS = {
+    "mountain_car": Setting(
+        task=control.mountain_car,
+        ranges=(control.MountainCar(1e-4), control.MountainCar(3.5e-3)),
+        trained=control.MountainCar(
+            np.array([0.0003, 0.00075, 0.00175, 0.0025, 0.003])
+        ),
+        judged=control.MountainCar(np.array([0.0001, 0.0005, 0.001, 0.0025, 0.0035])),
+    ),
+    "cart_pole": Setting(
+        task=control.cart_pole,
+        ranges=(control.CartPole(2.0, 0.15), control.CartPole(18.0, 0.85)),
+        trained=control.CartPole(
+            np.array([6.0, 14.0, 10.0, 10.0, 10.0]),
+            np.array([0.5, 0.5, 0.5, 0.675, 0.325]),
+        ),
+        judged=control.CartPole(
+            np.array([2.0, 10.0, 18.0, 10.0, 10.0]),
+            np.array([0.5, 0.5, 0.5, 0.85, 0.15]),
+        ),
+    ),
+}
+# Share of random actions by kind of data.
+DATA = {"pure": 0.0, "pure_eps_20": 0.2, "pure_eps_40": 0.4, "random": 1.0}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What to record; every field is a flag of the same name.
+
+    Attributes:
+      env: which environment.
+      data: which behaviour.
+      agents: how many agents, the judged five among them.
+      seed: seed of everything that is drawn.
+      q: how behaviour policies are learned.
+    """
+
+    env: str = dataclasses.field(
+        default="mountain_car", metadata={"choices": tuple(SETTINGS)}
+    )
+    data: str = dataclasses.field(default="pure", metadata={"choices": tuple(DATA)})
+    agents: int = dataclasses.field(default=500, metadata={"min": 10})
+    seed: int = 0
+    q: online_q.Config = dataclasses.field(default_factory=online_q.Config)
+
+
+class Recorded(NamedTuple):
+    """One episode of each of `N` agents.
+
+    Attributes:
+      states: [N, H + 1, S] raw.
+      actions: [N, H] int32.
+      rewards: [N, H].
+      done: [N, H] whether the state after the step ends the episode.
+    """
+
+    states: Array
+    actions: Array
+    rewards: Array
+    done: Array
+
+
+def agents_of(config: Config) -> Any:
+    """Physics of all agents, leaves [N]: the judged ones first, the others drawn."""
+    setting = SETTINGS[config.env]
+    rng = np.random.default_rng([config.seed, 0])
+    low, high = setting.ranges
+    count = config.agents - len(setting.judged[0])
+    return type(low)(
+        *(
+            np.concatenate([first, rng.uniform(a, b, count)]).astype(np.float32)
+            for first, a, b in zip(setting.judged, low, high, strict=True)
+        )
+    )
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def learn(
+    task: control.Control, config: online_q.Config, key: Key, physics: Any
+) -> Any:
+    """Behaviour policies of the five settings, leaves [5, ...]."""
+    one = functools.partial(online_q.train, task=task, config=config)
+    keys = jax.random.split(key, physics[0].shape[0])
+    return jax.vmap(lambda key, physics: one(key, physics=physics))(keys, physics)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def play(
+    task: control.Control,
+    config: online_q.Config,
+    key: Key,
+    params: Params,
+    physics: Any,
+    epsilon: Array | float,
+) -> Recorded:
+    """One episode of each agent under its own behaviour policy.
+
+    Args:
+      task: the task.
+      config: shape of the policies.
+      key: consumed.
+      params: the policy of each agent, leaves [N, ...].
+      physics: of each agent, leaves [N].
+      epsilon: share of random actions.
+
+    Returns:
+      The episodes, which run on after their end.
+    """
+
+    def episode(key: Key, params: Params, physics: Any) -> Recorded:
+        def step(carry: tuple[Array, Key], _: None) -> tuple[tuple[Array, Key], tuple]:
+            state, key = carry
+            key, random_key, mix_key = jax.random.split(key, 3)
+            best = jnp.argmax(online_q.values(task, config, params, state))
+            random = jax.random.randint(random_key, (), 0, task.num_actions)
+            mixed = jax.random.bernoulli(mix_key, epsilon)
+            action = jnp.where(mixed, random, best).astype(jnp.int32)
+            following = task.step(physics, state, action)
+            reward = task.reward(state, action, following)
+            seen = (following, action, reward, task.done(following))
+            return (following, key), seen
+
+        first_key, run_key = jax.random.split(key)
+        first = task.reset(first_key)
+        _, (states, *rest) = jax.lax.scan(
+            step, (first, run_key), None, length=task.limit
+        )
+        return Recorded(jnp.concatenate([first[None], states]), *rest)
+
+    keys = jax.random.split(key, physics[0].shape[0])
+    return jax.vmap(episode)(keys, params, physics)
+
+
+def to_trajectories(recorded: Recorded) -> dataset.Trajectories:
+    """Episodes up to their end as stays; every agent is a training one."""
+    done = np.asarray(recorded.done)
+    ended = done.any(axis=1)
+    lengths = np.where(ended, done.argmax(axis=1) + 1, done.shape[1])
+
+    def joined(table: Array, more: int = 0) -> np.ndarray:
+        rows = np.asarray(table)
+        return np.concatenate([rows[i, : t + more] for i, t in enumerate(lengths)])
+
+    return dataset.Trajectories(
+        observations=joined(recorded.states, 1),
+        actions=joined(recorded.actions),
+        lengths=lengths,
+        patients=np.arange(lengths.size),
+        split=np.zeros(lengths.size, int),
+        terminals=ended,
+        rewards=joined(recorded.rewards),
+    )
+
+
+def to_schema(config: Config, physics: Any) -> dataset.Schema:
+    """The schema, with the settings and the agents' physics in it."""
+    task = SETTINGS[config.env].task()
+    hidden = {k: [float(x) for x in v] for k, v in physics._asdict().items()}
+    return dataset.Schema(
+        name=f"{config.env}_{config.data}",
+        features=tuple(dataset.Feature(*feature) for feature in task.features),
+        actions=dataset.Actions(task.num_actions),
+        step_hours=1.0,
+        reward={"kind": "recorded"},
+        simulator={
+            "environment": task.name,
+            "run": dataclasses.asdict(config),
+            "physics": hidden,
+        },
+    )
+
+
+def write(config: Config, out: str | pathlib.Path) -> dataset.Trajectories:
+    """Learns the behaviour, records the agents and writes the dataset.
+
+    Args:
+      config: what to record.
+      out: directory, made when missing.
+
+    Returns:
+      The arrays written.
+    """
+    setting = SETTINGS[config.env]
+    task, physics = setting.task(), agents_of(config)
+    learn_key, play_key = jax.random.split(jax.random.key(config.seed))
+    policies = learn(
+        task, config.q, learn_key, jax.tree.map(jnp.asarray, setting.trained)
+    )
+    rng = np.random.default_rng([config.seed, 1])
+    chosen = rng.integers(len(setting.trained[0]), size=config.agents)
+    params = jax.tree.map(lambda x: x[chosen], policies)
+    recorded = play(
+        task,
+        config.q,
+        play_key,
+        params,
+        jax.tree.map(jnp.asarray, physics),
+        DATA[config.data],
+    )
+    arrays = to_trajectories(jax.device_get(recorded))
+    dataset.save(out, to_schema(config, physics), arrays)
+    return arrays
+
+
+def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
+    """One flag for each field of `Config`, and --out."""
+    flags.DEFINE_string(
+        "out", None, "Directory to write the dataset into.", flag_values=values
+    )
+    flags.mark_flag_as_required("out", flag_values=values)
+    config_flags.define(Config, flag_values=values)
+
+
+def main() -> None:
+    """Writes the dataset named by the flags."""
+    config, out = config_flags.read(Config), flags.FLAGS.out
+    devices.enable_compilation_cache()
+    arrays = write(config, out)
+    logging.info(
+        "%d agents, %d steps, mean return %.1f in %s",
+        arrays.lengths.size,
+        arrays.actions.size,
+        arrays.rewards.sum() / arrays.lengths.size,
+        out,
+    )
+
+
+if __name__ == "__main__":
+    script.run(main, define_flags)
