@@ -29,9 +29,8 @@ def task(tmp_path_factory):
     return task_lib.load(str(place), "", 5)
 
 
-def doses(task, logits, greedy, seed=0, shifted=False):
+def doses(task, patients, logits, greedy):
     """[N, HOURS] under the same preferences in every state."""
-    patients = ward.admit(CONFIG, task, seed, truth.TREATMENT, shifted)
     given = ward.treat(
         ward.of(task, HOURS),
         task.space,
@@ -58,12 +57,13 @@ def test_patients_follow_from_seed_question_and_population(task):
 
 def test_policies_are_drawn_from_or_taken_at_their_likeliest(task):
     amounts = np.asarray(task.scales.amounts)
+    patients = ward.admit(CONFIG, task, 0, truth.TREATMENT, False)
     logits = np.zeros(amounts.size)
     logits[2] = 0.5
-    np.testing.assert_array_equal(doses(task, logits, True), amounts[2])
-    assert set(np.unique(doses(task, logits, False))) == set(amounts)
+    np.testing.assert_array_equal(doses(task, patients, logits, True), amounts[2])
+    assert set(np.unique(doses(task, patients, logits, False))) == set(amounts)
     logits[4] = 1.0  # other parameters of the same policy
-    np.testing.assert_array_equal(doses(task, logits, True), amounts[4])
+    np.testing.assert_array_equal(doses(task, patients, logits, True), amounts[4])
     assert ward.treat._cache_size() == 1
 
 
@@ -71,8 +71,9 @@ def test_references_are_what_they_are_called(task):
     edges = jnp.asarray(task.schema.actions.edges)
     at = ward.of(task, HOURS)
 
-    def given(name):
-        patients = ward.admit(CONFIG, task, 0, 3, False)
+    patients = ward.admit(CONFIG, task, 0, truth.TREATMENT, False)
+
+    def given(name):  # the same patients again and again
         return ward.treat_by_reference(at, name, task.scales, edges, patients)
 
     amounts = np.asarray(task.scales.amounts)
@@ -92,8 +93,8 @@ def test_references_are_what_they_are_called(task):
 def test_true_value_is_the_discounted_sum_over_who_is_still_there(task):
     dose = float(task.scales.amounts[3])
     always = jnp.where(jnp.arange(task.space.num_actions) == 3, 0.0, -1e9)
-    alive = np.ones((4, 5), bool)
-    alive[:2, 3:] = False  # half of the judged stays end after three hours
+    alive = np.ones((4, 16), bool)  # longer than stays are treated elsewhere
+    alive[:2, 12:] = False  # half of the judged stays end after twelve hours
     off_policy = dataclasses.replace(CONFIG.off_policy, discount=0.9)
     config = dataclasses.replace(CONFIG, off_policy=off_policy)
     found = estimating.true_value(
@@ -113,8 +114,8 @@ def test_true_value_is_the_discounted_sum_over_who_is_still_there(task):
         stays.simulate_policy, heparin.PatientDistribution(), constant
     )
     run = jax.jit(run, static_argnums=(1, 2))
-    treated = run(truth.evaluation_key(7, truth.ESTIMATION), N, 5)
+    treated = run(truth.evaluation_key(7, truth.ESTIMATION), N, 16)
     x = np.asarray(treated.observations.channel_value[:, 1:, 0], np.float64)
     r_p = 2 / (1 + np.exp(60.0 - x)) - 2 / (1 + np.exp(100.0 - x)) - 1
-    weights = 0.9 ** np.arange(5) * np.array([1, 1, 1, 0.5, 0.5])
+    weights = 0.9 ** np.arange(16) * alive.mean(axis=0)
     assert found == pytest.approx(float(r_p.mean(axis=0) @ weights), abs=1e-4)
