@@ -125,7 +125,7 @@ def agents_of(config: Config) -> Any:
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def learn(
     task: control.Control, config: online_q.Config, key: Key, physics: Any
-) -> Any:
+) -> Params:
     """Behaviour policies of the five settings, leaves [5, ...]."""
     one = functools.partial(online_q.train, task=task, config=config)
     keys = jax.random.split(key, physics[0].shape[0])
@@ -252,11 +252,7 @@ def write(config: Config, out: str | pathlib.Path) -> dataset.Trajectories:
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     """One flag for each field of `Config`, and --out."""
-    flags.DEFINE_string(
-        "out", None, "Directory to write the dataset into.", flag_values=values
-    )
-    flags.mark_flag_as_required("out", flag_values=values)
-    config_flags.define(Config, flag_values=values)
+    config_flags.define_dataset_script(Config, values)
 
 
 def main() -> None:

@@ -257,11 +257,7 @@ def write(config: Config, out: str | pathlib.Path) -> dataset.Schema:
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     """One flag for each field of `Config`, and --out."""
-    flags.DEFINE_string(
-        "out", None, "Directory to write the dataset into.", flag_values=values
-    )
-    flags.mark_flag_as_required("out", flag_values=values)
-    config_flags.define(Config, flag_values=values)
+    config_flags.define_dataset_script(Config, values)
 
 
 def main() -> None:

@@ -78,6 +78,22 @@ def define(
         _define_one(name, field, kind, help_texts[field.name], flag_values)
 
 
+def define_dataset_script(
+    config_class: type, flag_values: flags.FlagValues = flags.FLAGS
+) -> None:
+    """The flags of a script that makes a dataset: --out, and those of `define`.
+
+    Args:
+      config_class: what to make, see `define`.
+      flag_values: where to register; the global flags by default.
+    """
+    flags.DEFINE_string(
+        "out", None, "Directory to write the dataset into.", flag_values=flag_values
+    )
+    flags.mark_flag_as_required("out", flag_values=flag_values)
+    define(config_class, flag_values=flag_values)
+
+
 def read(
     config_class: type[Config],
     prefix: str = "",
