@@ -5,8 +5,12 @@ from collections.abc import Sequence
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 from omgrl_jax.types import Array, Key, Params
+
+# Up to here a sum of outer products beats a product of matrices (measured on CPUs).
+_FEW = 8
 
 
 class MLP(nn.Module):
@@ -32,6 +36,36 @@ def apply(network: nn.Module, params: Params, inputs: Array) -> Array:
     """Applies a module that keeps no state: [..., D] to [..., outputs]."""
     # Flax answers with a pair only where a collection is mutable; none is here.
     return network.apply(params, inputs)  # pyright: ignore[reportReturnType]
+
+
+def apply_columns(params: Params, columns: Array) -> Array:
+    """A perceptron on examples that stand side by side: [D, B] to [outputs, B].
+
+    What a planner asks thousands of times: with features first every operation runs
+    along the examples, which is twice as fast on a CPU for a handful of features.
+
+    Args:
+      params: of an `MLP`, whose layers they name.
+      columns: [D, B].
+
+    Returns:
+      What `MLP` says of the transpose, transposed.
+    """
+    layers = params["params"]
+    for number in range(len(layers)):
+        layer = layers[f"Dense_{number}"]
+        if number:
+            columns = jax.nn.relu(columns)
+        columns = _product(layer["kernel"], columns) + layer["bias"][:, None]
+    return columns
+
+
+def _product(kernel: Array, columns: Array) -> Array:
+    """`kernel.T @ columns`; of few features as a sum that fuses with what follows."""
+    if kernel.shape[0] > _FEW:
+        return kernel.T @ columns
+    terms = (kernel[d][:, None] * columns[d][None] for d in range(kernel.shape[0]))
+    return functools.reduce(jnp.add, terms)
 
 
 def stacked_init(network: nn.Module, key: Key, count: int, example: Array) -> Params:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from omgrl_jax.models import ensemble, low_rank
+from omgrl_jax.models import ensemble, low_rank, personal
 
 AGENTS, STATES, ACTIONS, ROWS = 40, 2, 3, 6000
 NOISE = 0.02
@@ -81,8 +81,8 @@ def test_rank_one_cannot_hold_a_system_of_rank_two():
     assert fitted(1) > 0.2
 
 
-def drawn(num_actions=ACTIONS, action_dim=0):
-    config = low_rank.Config(rank=4, state_hidden=(8, 16), action_hidden=(5,))
+def drawn(num_actions=ACTIONS, action_dim=0, huber=0.0):
+    config = low_rank.Config(4, (8, 16), (5,), huber)
     model = low_rank.make(config, AGENTS, STATES, num_actions, action_dim)
     factors = model.init(jax.random.key(3))
     bias = jax.random.normal(jax.random.key(4), factors.shared.bias.shape)
@@ -105,13 +105,14 @@ def test_change_is_the_sum_over_factors_written_out():
         np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
-def test_loss_is_half_the_mean_squared_error_of_the_change():
-    model, factors = drawn()
+@pytest.mark.parametrize(("huber", "expected"), [(0.0, 0.05), (0.3, 0.0475)])
+def test_loss_is_of_the_mean_error_of_the_change(huber, expected):
+    model, factors = drawn(huber=huber)
     state, action = jnp.array([0.3, -0.7]), jnp.int32(2)
     right = model.change(factors.shared, factors.agents[7], state, action)
     off = low_rank.Example(jnp.int32(7), state, action, right + jnp.array([0.4, -0.2]))
-    # (.16 + .04) / 2 / 2
-    assert float(model.loss((), factors, off)) == pytest.approx(0.05, rel=1e-5)
+    # (.16 + .04) / 2 / 2, or (.3 (.4 - .15) + .04 / 2) / 2
+    assert float(model.loss((), factors, off)) == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_folded_simulator_is_the_agents_own():
@@ -120,10 +121,34 @@ def test_a_folded_simulator_is_the_agents_own():
     actions = jnp.arange(30, dtype=jnp.int32) % ACTIONS
     change = jax.vmap(model.change, in_axes=(None, None, 0, 0))
     for n in (0, 5):
-        personal = model.fold(shared, agents[n])
-        found = model.personal_change(personal, states, actions)
+        folded = model.fold(shared, agents[n])
+        found = personal.change(folded, states.T, actions)
         expected = change(shared, agents[n], states, actions)
-        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(found.T, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_an_unseen_agent_is_inferred_from_its_steps_and_from_the_others():
+    model, (agents, shared) = drawn()
+    u, prior = agents[3], jnp.mean(agents, axis=0)
+    states = jax.random.normal(jax.random.key(0), (40, STATES))
+    actions = jnp.arange(40, dtype=jnp.int32) % ACTIONS
+    every = jax.vmap(model.change, in_axes=(None, None, 0, 0))
+    change = every(shared, u, states, actions)
+    steps = low_rank.Example(jnp.zeros(40, jnp.int32), states, actions, change)
+    infer = jax.jit(functools.partial(low_rank.infer, model, shared, prior))
+    counted = jnp.ones(40, bool)
+    np.testing.assert_allclose(infer(steps, counted, 1e-5), u, atol=0.01)
+    # What does not count is not seen; of nothing seen the others' mean is left.
+    first = jnp.arange(40) < 20
+    spoiled = steps._replace(change=jnp.where(first[:, None], change, 50.0))
+    np.testing.assert_allclose(infer(spoiled, first, 1e-5), u, atol=0.01)
+    np.testing.assert_allclose(infer(steps, ~counted, 1.0), prior, rtol=1e-5)
+    # The stronger the prior, the nearer to it.
+    near, far = (
+        float(jnp.linalg.norm(infer(steps, counted, strength) - prior))
+        for strength in (1e4, 1.0)
+    )
+    assert near < 0.1 * far
 
 
 def test_continuous_actions_have_a_perceptron_for_their_factor():

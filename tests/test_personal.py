@@ -34,20 +34,21 @@ def drawn():
 
 def simulator():
     model, factors = drawn()[:2]
-    return personal.of_agent(model, factors, CHANGES, 5)
+    members = jax.vmap(model.fold)(factors.shared, factors.agents[:, 5])
+    return personal.Simulator(members, CHANGES)
 
 
 def test_the_mean_is_that_of_the_members_of_this_agent():
-    model, _, states, actions, every = drawn()
-    found = jax.jit(personal.dynamics(model).mean)(simulator(), states, actions)
+    _, _, states, actions, every = drawn()
+    found = jax.jit(personal.dynamics().mean)(simulator(), states, actions)
     np.testing.assert_allclose(found.state, every.mean(axis=0), rtol=1e-4, atol=1e-5)
     assert found.outcome.shape == (ROWS, 0)
     assert every.std(axis=0).min() > 1e-4  # members differ: their mean is no member
 
 
 def test_a_sample_is_the_answer_of_a_random_member():
-    model, _, states, actions, every = drawn()
-    sample = jax.jit(personal.dynamics(model).sample)
+    _, _, states, actions, every = drawn()
+    sample = jax.jit(personal.dynamics().sample)
     chosen = []
     for seed in range(30):
         found = sample(simulator(), jax.random.key(seed), states, actions).state
@@ -60,19 +61,19 @@ def test_a_sample_is_the_answer_of_a_random_member():
 
 
 def test_spread_is_the_largest_distance_between_two_members():
-    model, _, states, actions, every = drawn()
-    found = jax.jit(personal.dynamics(model).spread)(simulator(), states, actions)
+    _, _, states, actions, every = drawn()
+    found = jax.jit(personal.dynamics().spread)(simulator(), states, actions)
     apart = np.linalg.norm(every[:, None] - every[None], axis=-1).max(axis=(0, 1))
     np.testing.assert_allclose(found.disagreement, apart, rtol=1e-4)
     np.testing.assert_array_equal(found.noise, np.zeros(ROWS))
 
 
 def test_rollouts_take_a_personal_simulator_for_a_world():
-    model, _, states, _, _ = drawn()
+    states = drawn()[2]
     uniform = Policy(
         lambda params, s: jnp.full((*s.shape[:-1], ACTIONS), -jnp.log(3.0))
     )
-    world = personal.dynamics(model)
+    world = personal.dynamics()
     run = jax.jit(functools.partial(rollout.rollout, world), static_argnums=(1, 5))
     made = run(simulator(), uniform, (), jax.random.key(0), states, 5)
     assert made.next_state.shape == (5, ROWS, STATES)

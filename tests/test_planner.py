@@ -14,7 +14,7 @@ from omgrl_jax.models import planner
 
 def test_imagined_return_is_a_loop_in_numpy():
     def advance(states, actions):
-        return states + jnp.stack([actions - 1.0, 0.5 * states[:, 0]], axis=1)
+        return states + jnp.stack([actions - 1.0, 0.5 * states[0]])
 
     def reward(state, action, following):
         return following[1] - 0.1 * action + state[0]
@@ -23,7 +23,8 @@ def test_imagined_return_is_a_loop_in_numpy():
         return state[0] > 2.0
 
     start = np.array([0.5, -0.25], np.float32)
-    plans = np.random.default_rng(0).integers(3, size=(50, 6))
+    # More than one group, and more than fit one.
+    plans = np.random.default_rng(0).integers(3, size=(600, 6))
     found = jax.jit(planner.imagined_return(advance, reward, done, jnp.asarray(start)))
     expected = []
     for plan in plans:
@@ -86,7 +87,7 @@ def test_drawn_actions_are_held():
 def test_no_number_is_no_good_score():
     # A world that overflows after its end scores by what came before it.
     def advance(states, actions):
-        return jnp.where(states > 0.5, jnp.inf, states + actions[:, None])
+        return jnp.where(states > 0.5, jnp.inf, states + actions[None])
 
     score = planner.imagined_return(
         advance, lambda s, a, f: f[0] - f[0] * 0.5, lambda s: s[0] > 0.5, jnp.zeros(1)
@@ -111,7 +112,7 @@ def test_no_number_is_no_good_score():
 def test_planning_in_the_true_world_brings_a_light_car_up_the_hill():
     task, physics = control.mountain_car(), control.MountainCar(1e-4)
     config = planner.ShootingConfig(horizon=50, candidates=100, hold=10)
-    advance = jax.vmap(task.step, in_axes=(None, 0, 0))
+    advance = jax.vmap(task.step, in_axes=(None, -1, -1), out_axes=-1)
 
     def step(carry, key):
         state, last = carry

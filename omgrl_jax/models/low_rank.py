@@ -18,7 +18,12 @@ import jax
 import jax.numpy as jnp
 
 from omgrl_jax import networks
+from omgrl_jax.models.personal import Personal
+from omgrl_jax.ops import regression
+from omgrl_jax.ops.likelihood import regression_loss
 from omgrl_jax.types import Array, Key, Params
+
+_APART = 0.1  # standard deviation of agents' factors at the start, around 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +34,9 @@ class Config:
       rank: number of latent factors R.
       state_hidden: widths of the layers of the state factor g.
       action_hidden: widths of the layers of the action factor of continuous actions.
+      huber: standardised error beyond which the loss grows in proportion, no longer
+        with the square; 0 for squares throughout, as published. Where a world has
+        rare jolts (a car that hits a wall), squares see little else.
     """
 
     rank: int = dataclasses.field(default=5, metadata={"min": 1})
@@ -36,6 +44,7 @@ class Config:
         default=(256,), metadata={"min": 1}
     )
     action_hidden: tuple[int, ...] = (512, 512)
+    huber: float = dataclasses.field(default=1.0, metadata={"min": 0})
 
     def __post_init__(self) -> None:
         """Rejects a state factor without a layer."""
@@ -87,37 +96,23 @@ class Factors(NamedTuple):
     shared: Shared
 
 
-class Personal(NamedTuple):
-    """One agent's simulator where actions are discrete: u and a folded into g.
-
-    Attributes:
-      body: parameters of g below its last layer.
-      head: [A, W, S].
-      bias: [A, S].
-    """
-
-    body: Params
-    head: Array
-    bias: Array
-
-
 class LowRank(NamedTuple):
     """One member as pure functions.
 
     Attributes:
       init: `(key) -> Factors`.
       change: `(shared, u [R], state [S], action) -> [S]`, standardised.
-      loss: `(context, factors, example) -> []`, half the squared error of the change.
+      response: `(shared, state [S], action) -> [S, R]`; its product with u is `change`.
+      loss: `(context, factors, example) -> []`, `regression_loss` of the change.
       fold: `(shared, u [R]) -> Personal`; raises ValueError where actions are
         continuous.
-      personal_change: `(personal, states [B, S], actions [B]) -> [B, S]`.
     """
 
     init: Callable[[Key], Factors]
     change: Callable[[Shared, Array, Array, Array], Array]
+    response: Callable[[Shared, Array, Array], Array]
     loss: Callable[[Any, Factors, Example], Array]
     fold: Callable[[Shared, Array], Personal]
-    personal_change: Callable[[Personal, Array, Array], Array]
 
 
 def make(
@@ -164,26 +159,30 @@ def make(
             head=_unit(high, (width, state_dim, rank), width),
             bias=jnp.zeros((state_dim, rank)),
         )
-        return Factors(_unit(agents, (num_agents, rank), 1), shared)
+        # All alike at first: what agents share is learned before what sets them apart.
+        apart = _APART * jax.random.normal(agents, (num_agents, rank))
+        return Factors(1.0 + apart, shared)
 
     def hidden(params: Params, states: Array) -> Array:
         return jax.nn.relu(networks.apply(body, params, states))
 
-    def change(shared: Shared, u: Array, state: Array, action: Array) -> Array:
+    def response(shared: Shared, state: Array, action: Array) -> Array:
         if discrete:
             factor = shared.actions[action]
         else:
             factor = networks.apply(action_network, shared.actions, action)
-        weight = u * factor
-        return (
-            hidden(shared.body, state) @ (shared.head @ weight) + shared.bias @ weight
-        )
+        # States first: of a batch this is one product, whatever its actions are.
+        g = jnp.tensordot(hidden(shared.body, state), shared.head, 1) + shared.bias
+        return g * factor[None]
+
+    def change(shared: Shared, u: Array, state: Array, action: Array) -> Array:
+        return response(shared, state, action) @ u
 
     def loss(context: Any, factors: Factors, example: Example) -> Array:
         del context
         u = factors.agents[example.agent]
         found = change(factors.shared, u, example.state, example.action)
-        return 0.5 * jnp.mean(jnp.square(found - example.change))
+        return regression_loss(found - example.change, config.huber)
 
     def fold(shared: Shared, u: Array) -> Personal:
         if not discrete:
@@ -197,16 +196,40 @@ def make(
             bias=jnp.einsum("sk,ak->as", shared.bias, weights),
         )
 
-    def personal_change(personal: Personal, states: Array, actions: Array) -> Array:
-        # All actions at once: one product of matrices instead of a gather of them.
-        wide = jnp.moveaxis(personal.head, 0, 1).reshape(width, -1)
-        every = hidden(personal.body, states) @ wide + personal.bias.reshape(1, -1)
-        every = every.reshape(*actions.shape, num_actions, state_dim)
-        taken = jax.nn.one_hot(actions, num_actions, dtype=every.dtype)
-        return jnp.sum(every * taken[..., None], axis=-2)
-
-    return LowRank(init, change, loss, fold, personal_change)
+    return LowRank(init, change, response, loss, fold)
 
 
 def _unit(key: Key, shape: tuple[int, ...], fan_in: int) -> Array:
     return jax.random.normal(key, shape) / jnp.sqrt(jnp.float32(fan_in))
+
+
+def infer(
+    model: LowRank,
+    shared: Shared,
+    prior: Array,
+    steps: Example,
+    counted: Array,
+    strength: Array | float,
+) -> Array:
+    """The latent factor of an agent who was not there when the rest was fitted.
+
+    Everything else stays as it is; the change is linear in the factor, so that the
+    best one solves a ridge regression around what agents are like on average.
+
+    Args:
+      model: the functions.
+      shared: one member's fitted parameters.
+      prior: [R] mean factor of the agents who were there.
+      steps: the new agent's steps, leaves [M, ...]; their `agent` does not matter.
+      counted: [M] bool, which of them are there.
+      strength: [] number of steps that the prior counts for.
+
+    Returns:
+      [R].
+    """
+    every = jax.vmap(model.response, in_axes=(None, 0, 0))
+    rows = every(shared, steps.state, steps.action) * counted[:, None, None]
+    left = steps.change * counted[:, None] - rows @ prior
+    return prior + regression.ridge(
+        rows.reshape(-1, prior.size), left.reshape(-1), strength
+    )

@@ -1,4 +1,8 @@
-"""The personal simulator of one agent as a `Dynamics`: members of `low_rank`, averaged.
+"""The simulator of one agent: folded networks, averaged, as a `Dynamics`.
+
+Whatever a model is told of an agent (latent factors, a number, its past), once the
+agent is known it folds into the same plain perceptron with a last layer for each
+action. Planners and rollouts see nothing but that.
 
 What the networks see and say is standardised twice: states by their own scale, changes
 by theirs, since a step changes some features by a thousandth of their range.
@@ -9,8 +13,22 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from omgrl_jax.models.low_rank import Factors, LowRank, Personal
+from omgrl_jax import networks
 from omgrl_jax.types import Array, Dynamics, Key, Params, Spread, Step
+
+
+class Personal(NamedTuple):
+    """One member's simulator of one agent, with discrete actions.
+
+    Attributes:
+      body: parameters of an MLP from [S] to [W].
+      head: [A, W, S] last layer of each action, after a ReLU.
+      bias: [A, S].
+    """
+
+    body: Params
+    head: Array
+    bias: Array
 
 
 class Changes(NamedTuple):
@@ -45,62 +63,71 @@ def fit_changes(change: Array) -> Changes:
     return Changes(jnp.mean(change, axis=0), jnp.where(still, 1.0, deviation))
 
 
-def of_agent(
-    model: LowRank, factors: Factors, changes: Changes, agent: Array | int
-) -> Simulator:
-    """The simulator of an agent who was there when the factors were fitted.
+def change(personal: Personal, states: Array, actions: Array) -> Array:
+    """The standardised change of states that stand side by side.
 
     Args:
-      model: the functions.
-      factors: fitted members, leaves [E, ...].
-      changes: scale of the changes they were fitted to.
-      agent: [] number of the agent; vmap for many.
+      personal: one member.
+      states: [S, B].
+      actions: [B].
 
     Returns:
-      Its simulator.
+      [S, B].
     """
-    members = jax.vmap(model.fold)(factors.shared, factors.agents[:, agent])
-    return Simulator(members, changes)
+    num_actions, width, size = personal.head.shape
+    hidden = jax.nn.relu(networks.apply_columns(personal.body, states))
+    # All actions at once: one product of matrices instead of a gather of them.
+    wide = jnp.moveaxis(personal.head, 1, 2).reshape(-1, width)
+    every = (wide @ hidden).reshape(num_actions, size, -1) + personal.bias[..., None]
+    taken = jnp.zeros(states.shape)
+    for action in range(num_actions):
+        taken = jnp.where((actions == action)[None], every[action], taken)
+    return taken
 
 
-def dynamics(model: LowRank) -> Dynamics:
+def advance(simulator: Simulator, states: Array, actions: Array) -> Array:
+    """The members' mean next states of states [S, B] side by side: [S, B]."""
+    return jnp.mean(_every(simulator, states, actions), axis=0)
+
+
+def _every(simulator: Simulator, states: Array, actions: Array) -> Array:
+    """Each member's next states [E, S, B]."""
+    scale = simulator.changes
+    found = jax.vmap(change, in_axes=(0, None, None))(
+        simulator.members, states, actions
+    )
+    moved = scale.mean[None, :, None] + scale.deviation[None, :, None] * found
+    return states[None] + moved
+
+
+def dynamics() -> Dynamics:
     """The `Dynamics` whose parameters are a `Simulator`; its outcomes are empty.
-
-    Args:
-      model: the functions, with discrete actions.
 
     Returns:
       `sample` answers with one member for each row, `mean` with the mean of all;
       `spread` knows of disagreement only, since members predict no noise.
     """
+    return Dynamics(_sample, _mean, _spread)
 
-    def every(simulator: Simulator, states: Array, actions: Array) -> Array:
-        change = jax.vmap(model.personal_change, in_axes=(0, None, None))
-        scale = simulator.changes
-        found = change(simulator.members, states, actions)  # [E, B, S]
-        return (
-            states[None] + scale.mean[None, None] + scale.deviation[None, None] * found
-        )
 
-    def mean(
-        params: Params, states: Array, actions: Array, amounts: Array | None = None
-    ) -> Step:
-        del amounts
-        return _step(jnp.mean(every(params, states, actions), axis=0))
+def _mean(
+    params: Simulator, states: Array, actions: Array, amounts: Array | None = None
+) -> Step:
+    del amounts
+    return _step(advance(params, states.T, actions).T)
 
-    def sample(params: Params, key: Key, states: Array, actions: Array) -> Step:
-        following = every(params, states, actions)
-        count = following.shape[0]
-        member = jax.random.randint(key, actions.shape, 0, count)
-        return _step(following[member, jnp.arange(actions.size)])
 
-    def spread(params: Params, states: Array, actions: Array) -> Spread:
-        following = every(params, states, actions)
-        apart = following[:, None] - following[None]
-        distance = jnp.linalg.norm(apart, axis=-1)
-        return Spread(jnp.zeros(actions.shape), jnp.max(distance, axis=(0, 1)))
+def _sample(params: Simulator, key: Key, states: Array, actions: Array) -> Step:
+    following = _every(params, states.T, actions)
+    member = jax.random.randint(key, actions.shape, 0, following.shape[0])
+    return _step(following[member, :, jnp.arange(actions.size)])
 
-    return Dynamics(sample, mean, spread)
+
+def _spread(params: Simulator, states: Array, actions: Array) -> Spread:
+    following = _every(params, states.T, actions)
+    apart = following[:, None] - following[None]
+    distance = jnp.linalg.norm(apart, axis=2)
+    return Spread(jnp.zeros(actions.shape), jnp.max(distance, axis=(0, 1)))
 
 
 def _step(states: Array) -> Step:

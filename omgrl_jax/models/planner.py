@@ -16,6 +16,9 @@ from omgrl_jax.types import Array, Key
 
 Score = Callable[[Array], Array]
 
+# So many hidden layers of 256 units fit the second cache of a core.
+_GROUP = 200
+
 
 @dataclasses.dataclass(frozen=True)
 class ShootingConfig:
@@ -81,8 +84,10 @@ def imagined_return(
 ) -> Score:
     """The score of plans that start from one state: the sum of rewards up to the end.
 
+    Plans run side by side, features first; on a CPU in groups that fit its cache.
+
     Args:
-      advance: `(states [K, S], actions [K, ...]) -> [K, S]`, the world.
+      advance: `(states [S, K], actions [..., K]) -> [S, K]`, the world.
       reward: `(state, action, next state) -> []`.
       done: `(state) -> [] bool`.
       state: [S] where plans start.
@@ -90,24 +95,34 @@ def imagined_return(
     Returns:
       `(plans [K, H, ...]) -> [K]`.
     """
+    rewards = jax.vmap(reward, in_axes=-1)
+    ends = jax.vmap(done, in_axes=-1)
 
     def step(
         carry: tuple[Array, Array, Array], actions: Array
     ) -> tuple[tuple[Array, Array, Array], None]:
         states, alive, total = carry
         following = advance(states, actions)
-        earned = jax.vmap(reward)(states, actions, following)
+        earned = rewards(states, actions, following)
         # Chosen, not multiplied: after its end a plan may reach infinity.
         total += jnp.where(alive, earned, 0.0)
-        alive &= ~jax.vmap(done)(following)
+        alive &= ~ends(following)
         return (following, alive, total), None
+
+    def score_group(plans: Array) -> Array:
+        count = plans.shape[0]
+        states = jnp.broadcast_to(state[:, None], (*state.shape, count))
+        start = (states, jnp.ones(count, bool), jnp.zeros(count))
+        (_, _, total), _ = jax.lax.scan(step, start, jnp.moveaxis(plans, 0, -1))
+        return total
 
     def score(plans: Array) -> Array:
         count = plans.shape[0]
-        states = jnp.broadcast_to(state, (count, *state.shape))
-        start = (states, jnp.ones(count, bool), jnp.zeros(count))
-        (_, _, total), _ = jax.lax.scan(step, start, jnp.moveaxis(plans, 1, 0))
-        return total
+        groups = count // _GROUP if jax.default_backend() == "cpu" else 1
+        if groups < 2 or count % groups:
+            return score_group(plans)
+        split = plans.reshape(groups, count // groups, *plans.shape[1:])
+        return jax.lax.map(score_group, split).reshape(-1)
 
     return score
 

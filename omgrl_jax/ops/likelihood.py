@@ -1,8 +1,9 @@
-"""Gaussian likelihoods for probabilistic regression."""
+"""Likelihoods and losses for regression."""
 
 import chex
 import jax
 import jax.numpy as jnp
+import optax
 
 from omgrl_jax.types import Array
 
@@ -75,3 +76,19 @@ def bernoulli_nll(event: Array, logit: Array) -> Array:
     """
     chex.assert_equal_shape([event, logit])
     return jax.nn.softplus(logit) - event * logit
+
+
+def regression_loss(error: Array, huber: float) -> Array:
+    """Mean of half the squared errors, or of Huber's loss.
+
+    Args:
+      error: [D].
+      huber: size beyond which an error counts in proportion; 0 for squares throughout.
+
+    Returns:
+      [].
+    """
+    chex.assert_rank(error, 1)
+    if not huber:
+        return 0.5 * jnp.mean(jnp.square(error))
+    return jnp.mean(optax.losses.huber_loss(error, delta=huber))
