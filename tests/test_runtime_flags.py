@@ -63,6 +63,22 @@ def test_defaults_are_those_of_the_class():
     assert parse() == Config()
 
 
+@dataclasses.dataclass(frozen=True)
+class Chosen:
+    """A configuration that chooses its part.
+
+    Attributes:
+      ensemble: the networks.
+    """
+
+    ensemble: Ensemble = dataclasses.field(default_factory=lambda: Ensemble(members=3))
+
+
+def test_a_part_has_the_defaults_that_the_outer_one_gives_it():
+    assert parse(config=Chosen) == Chosen() == Chosen(Ensemble(members=3))
+    assert parse("--ensemble_members=9", config=Chosen) == Chosen(Ensemble(members=9))
+
+
 def test_every_kind_of_field_is_read():
     found = parse(
         "--rate=0.5",

@@ -48,6 +48,7 @@ def define(
     prefix: str = "",
     flag_values: flags.FlagValues = flags.FLAGS,
     shared: frozenset[type] = frozenset(),
+    usual: Any = None,
 ) -> None:
     """Defines one flag for each field of a configuration.
 
@@ -57,6 +58,8 @@ def define(
       prefix: put before every name, for instance `dynamics_`.
       flag_values: where to register; the global flags by default.
       shared: configurations that an outer one holds already: no flags for them.
+      usual: instance whose values are the defaults, such as an outer configuration's
+        own choice of a part; None for the class's.
 
     Raises:
       TypeError: if a field's type, metadata or documentation makes no flag.
@@ -65,17 +68,19 @@ def define(
     help_texts = attribute_docs(config_class)
     inner = shared | _parts_of(config_class)
     for field, kind in _fields(config_class):
-        name = prefix + field.name
+        name, default = prefix + field.name, _default(field, usual)
         if dataclasses.is_dataclass(kind):
             if kind not in shared:
-                define(typing.cast(type, kind), f"{name}_", flag_values, inner)
+                given = None if default is dataclasses.MISSING else default
+                part = typing.cast(type, kind)
+                define(part, f"{name}_", flag_values, inner, given)
             continue
         if field.name not in help_texts:
             raise TypeError(
                 f"{config_class.__name__}.{field.name} has no line under Attributes: "
                 "in the docstring; its flag would have no help."
             )
-        _define_one(name, field, kind, help_texts[field.name], flag_values)
+        _define_one(name, field, kind, default, help_texts[field.name], flag_values)
 
 
 def define_dataset_script(
@@ -239,17 +244,24 @@ def _fields(config_class: type) -> Iterator[tuple[dataclasses.Field, Any]]:
             yield field, kinds[field.name]
 
 
+def _default(field: dataclasses.Field, usual: Any) -> Any:
+    """A field's default; MISSING where it has none."""
+    if usual is not None:
+        return getattr(usual, field.name)
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return field.default
+
+
 def _define_one(
     name: str,
     field: dataclasses.Field,
     kind: Any,
+    default: Any,
     help_text: str,
     flag_values: flags.FlagValues,
 ) -> None:
     limits = _limits(field, kind)
-    default = field.default
-    if field.default_factory is not dataclasses.MISSING:
-        default = field.default_factory()
     required = default is dataclasses.MISSING
     notes = [f"{_LIMITS[limit][0]} {_show(value)}" for limit, value in limits.items()]
     flag = flags.Flag(
