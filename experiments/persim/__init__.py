@@ -1,0 +1,1 @@
+"""PerSim: simulators of single agents, and what planning with them earns."""

@@ -1,0 +1,171 @@
+"""What a dataset of agents offers: single steps, and the past of each."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from omgrl_jax.data import dataset as dataset_lib
+from omgrl_jax.data import records as records_lib
+from omgrl_jax.data.records import Standardiser
+from omgrl_jax.models import personal
+from omgrl_jax.models.personal import Changes
+from omgrl_jax.types import Array
+
+
+class Logs(NamedTuple):
+    """Recorded steps of all agents, one after the other, leaves [M, ...].
+
+    Attributes:
+      agent: [M] int32 whose step, 0..N-1.
+      state: [M, S] standardised.
+      action: [M] int32.
+      change: [M, S] standardised change of the state.
+      past: [M, Q] the steps before, see `encode`.
+    """
+
+    agent: Array
+    state: Array
+    action: Array
+    change: Array
+    past: Array
+
+
+class Cohort(NamedTuple):
+    """All agents of a dataset.
+
+    Attributes:
+      name: of the dataset.
+      hash: of its contents.
+      logs: their steps.
+      scale: of the `S` state features.
+      changes: of their standardised changes.
+      physics: what makes agents differ, name -> [N]; for judges alone.
+      num_agents: N.
+      num_actions: A.
+    """
+
+    name: str
+    hash: str
+    logs: Logs
+    scale: Standardiser
+    changes: Changes
+    physics: dict[str, np.ndarray]
+    num_agents: int
+    num_actions: int
+
+    @property
+    def state_dim(self) -> int:
+        """Number of state features S."""
+        return self.logs.state.shape[1]
+
+
+def past_size(steps: int, state_dim: int, num_actions: int) -> int:
+    """How many numbers Q describe the last `steps` steps."""
+    return steps * (2 * state_dim + num_actions)
+
+
+def encode(state: Array, action: Array, change: Array, num_actions: int) -> Array:
+    """The last steps as a row of numbers.
+
+    Args:
+      state: [..., K, S] standardised states, latest last.
+      action: [..., K]; -1 where there was no step, whose numbers are all zero.
+      change: [..., K, S] standardised changes that followed.
+      num_actions: A.
+
+    Returns:
+      [..., Q].
+    """
+    there = (action >= 0)[..., None]
+    taken = jax.nn.one_hot(action, num_actions)  # of -1 all zero
+    parts = [jnp.where(there, state, 0.0), taken, jnp.where(there, change, 0.0)]
+    row = jnp.concatenate(parts, axis=-1)
+    return row.reshape(*row.shape[:-2], -1)
+
+
+def load(directory: str, past_steps: int) -> Cohort:
+    """Reads the agents of a dataset.
+
+    Args:
+      directory: where it lies, made by `data_prep.control`.
+      past_steps: steps K of the past that `Logs.past` holds.
+
+    Returns:
+      The agents.
+
+    Raises:
+      DatasetError: if the dataset is not sound.
+      ValueError: if an agent has no whole step besides the one it is judged by, or
+        nothing is known of what makes agents differ.
+    """
+    data = dataset_lib.load(directory)
+    schema, arrays = data.schema, data.trajectories
+    physics = (schema.simulator or {}).get("physics")
+    if physics is None:
+        raise ValueError(
+            f"{directory}: schema.json names no physics of agents under 'simulator'; "
+            "make the dataset with data_prep.control"
+        )
+    short = np.flatnonzero(arrays.lengths < 2)
+    if short.size:
+        raise ValueError(
+            f"{directory}: the log of agent {short[0]} has one step only ({short.size} "
+            "such agents); a personal factor needs two steps at least"
+        )
+    space = records_lib.make_space(schema)
+    scales = records_lib.fit_scales(schema, space, arrays)
+    records = records_lib.make_records(schema, space, scales, arrays, "train", 1)
+    rows = records.transitions
+    moved = records.states[rows + 1] - records.states[rows]
+    changes = personal.fit_changes(moved)
+    change = (moved - changes.mean[None]) / changes.deviation[None]
+    state, action = records.states[rows], records.actions[rows]
+    logs = Logs(
+        agent=records.stay[rows],
+        state=state,
+        action=action,
+        change=change,
+        past=_pasts(
+            np.asarray(records.stay[rows]),
+            *map(np.asarray, (state, action, change)),
+            past_steps,
+            space.num_actions,
+        ),
+    )
+    return Cohort(
+        name=schema.name,
+        hash=data.hash,
+        logs=logs,
+        scale=scales.state,
+        changes=changes,
+        physics={k: np.asarray(v, np.float64) for k, v in physics.items()},
+        num_agents=arrays.lengths.size,
+        num_actions=space.num_actions,
+    )
+
+
+def of_agents(cohort: Cohort, agents: np.ndarray) -> Logs:
+    """The steps of some agents, who keep their numbers."""
+    kept = np.flatnonzero(np.isin(np.asarray(cohort.logs.agent), agents))
+    return jax.tree.map(lambda x: x[kept], cohort.logs)
+
+
+def _pasts(
+    agent: np.ndarray,
+    state: np.ndarray,
+    action: np.ndarray,
+    change: np.ndarray,
+    steps: int,
+    num_actions: int,
+) -> Array:
+    """`encode` of the steps before each step of the same agent, [M, Q]."""
+    before = np.arange(agent.size)[:, None] + np.arange(-steps, 0)[None]  # [M, K]
+    same = (before >= 0) & (agent[before] == agent[:, None])
+    return encode(
+        jnp.asarray(state[before]),
+        jnp.asarray(np.where(same, action[before], -1)),
+        jnp.asarray(change[before]),
+        num_actions,
+    )

@@ -1,0 +1,220 @@
+"""Simulators to compare: what each is told of an agent, and how it is fitted.
+
+Each method learns from the same logs and gives the same thing, a `personal.Simulator`
+of an agent. Widths, members and steps of training are the same for all.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.persim import logs as logs_lib
+from experiments.persim.logs import Logs
+from omgrl_jax.models import conditioned, ensemble, low_rank
+from omgrl_jax.models.ensemble import FitConfig
+from omgrl_jax.models.personal import Changes, Personal, Simulator
+from omgrl_jax.types import Array, Key, Params
+
+Progress = Callable[[int, int, float], None]
+
+_HELD_OUT = 0.05  # share of the steps by which the best epoch is chosen
+_ALONE_ROWS = 16_384  # rows, again and again, of an agent whose model is its own
+
+
+@dataclasses.dataclass(frozen=True)
+class PastConfig:
+    """What a context-aware model is told, and how.
+
+    Attributes:
+      steps: last steps of the agent that it sees.
+      hidden: widths of the layers of its encoder.
+      context: numbers that the encoder makes of them.
+    """
+
+    steps: int = dataclasses.field(default=10, metadata={"min": 1})
+    hidden: tuple[int, ...] = (128, 64)
+    context: int = dataclasses.field(default=10, metadata={"min": 1})
+
+
+class Shape(NamedTuple):
+    """What networks are made for: numbers of agents, state features and actions."""
+
+    agents: int
+    states: int
+    actions: int
+
+
+class Model(NamedTuple):
+    """One kind of simulator as pure functions of one member.
+
+    Attributes:
+      init: `(key) -> params`.
+      loss: `(context, params, example) -> []`.
+      examples: `(logs) ->` what `loss` is fitted on.
+      tell: `(params, agent [], past [Q]) -> Personal`.
+    """
+
+    init: Callable[[Key], Params]
+    loss: Callable[[Any, Params, Any], Array]
+    examples: Callable[[Logs], Any]
+    tell: Callable[[Params, Array, Array], Personal]
+
+
+def persim(shape: Shape, rank: low_rank.Config, past: PastConfig) -> Model:
+    """PerSim: latent factors of agents, actions and states."""
+    del past
+    model = low_rank.make(rank, *shape)
+    return Model(
+        init=model.init,
+        loss=model.loss,
+        examples=lambda logs: low_rank.Example(
+            logs.agent, logs.state, logs.action, logs.change
+        ),
+        tell=lambda factors, agent, past: model.fold(
+            factors.shared, factors.agents[agent]
+        ),
+    )
+
+
+def one_hot(shape: Shape, rank: low_rank.Config, past: PastConfig) -> Model:
+    """A perceptron that is told the agent's number."""
+    del past
+    teller = conditioned.number(shape.agents)
+    return _told(shape, rank, teller, lambda logs: logs.agent, lambda n, past: n)
+
+
+def context_aware(shape: Shape, rank: low_rank.Config, past: PastConfig) -> Model:
+    """A perceptron that is told the agent's last steps."""
+    size = logs_lib.past_size(past.steps, shape.states, shape.actions)
+    teller = conditioned.past(size, past.hidden, past.context)
+    return _told(shape, rank, teller, lambda logs: logs.past, lambda n, past: past)
+
+
+def untold(shape: Shape, rank: low_rank.Config, past: PastConfig) -> Model:
+    """A perceptron that is told nothing: one model for all agents, or for one."""
+    del past
+    teller = conditioned.nothing()
+    return _told(shape, rank, teller, lambda logs: logs.agent, lambda n, past: n)
+
+
+def _told(
+    shape: Shape,
+    rank: low_rank.Config,
+    teller: conditioned.Teller,
+    told: Callable[[Logs], Array],
+    of: Callable[[Array, Array], Array],
+) -> Model:
+    model = conditioned.make(
+        teller, rank.state_hidden, shape.states, shape.actions, rank.huber
+    )
+    return Model(
+        init=model.init,
+        loss=model.loss,
+        examples=lambda logs: conditioned.Example(
+            told(logs), logs.state, logs.action, logs.change
+        ),
+        tell=lambda params, agent, past: model.fold(params, of(agent, past)),
+    )
+
+
+# In the order of the tables; `alone` is fitted by `fit_alone`.
+MODELS = {
+    "persim": persim,
+    "one_hot": one_hot,
+    "context_aware": context_aware,
+    "untold": untold,
+    "alone": untold,
+}
+
+
+def fit(
+    key: Key, model: Model, logs: Logs, config: FitConfig, progress: Progress | None
+) -> Params:
+    """Fits the members of one model.
+
+    Args:
+      key: consumed.
+      model: the functions; the same object for all seeds, which compile it once.
+      logs: steps of the agents to learn from.
+      config: settings.
+      progress: called as by `ensemble.fit`.
+
+    Returns:
+      Members, leaves [E, ...].
+    """
+    split_key, fit_key = jax.random.split(key)
+    order = jax.random.permutation(split_key, logs.agent.shape[0])
+    held = max(1, int(_HELD_OUT * order.size))
+    found = ensemble.fit(
+        fit_key,
+        model.init,
+        model.loss,
+        (),
+        model.examples(_rows(logs, order[held:])),
+        model.examples(_rows(logs, order[:held])),
+        jnp.zeros(order.size - held, jnp.int32),  # members share all rows: no bootstrap
+        config,
+        progress,
+    )
+    return found.params
+
+
+def fit_alone(
+    key: Key, model: Model, logs: Logs, config: FitConfig, progress: Progress | None
+) -> Params:
+    """Fits a model of its own to each agent of the logs, whose numbers are 0..N-1.
+
+    Args:
+      key: consumed.
+      model: the functions.
+      logs: steps of these agents alone.
+      config: settings.
+      progress: called as by `ensemble.fit`.
+
+    Returns:
+      Members, leaves [E, N, ...].
+    """
+    agent = np.asarray(logs.agent)
+    keys = jax.random.split(key, int(agent.max()) + 1)
+    found = []
+    for number, own in enumerate(keys):
+        # As many steps of training as the others have, from as many rows as there are.
+        rows = jnp.asarray(np.resize(np.flatnonzero(agent == number), _ALONE_ROWS))
+        found.append(fit(own, model, _rows(logs, rows), config, progress))
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves, axis=1), *found)
+
+
+def of_each(model: Model) -> Model:
+    """A model whose members hold one network for each agent, leaves [N, ...]."""
+
+    def tell(params: Params, agent: Array, past: Array) -> Personal:
+        return model.tell(jax.tree.map(lambda x: x[agent], params), agent, past)
+
+    return model._replace(tell=tell)
+
+
+def averaged(params: low_rank.Factors, agents: np.ndarray) -> low_rank.Factors:
+    """PerSim without what is personal: the mean of the fitted agents' factors for all.
+
+    Args:
+      params: members, leaves [E, ...].
+      agents: numbers of those whom they were fitted to.
+    """
+    middle = jnp.mean(params.agents[:, agents], axis=1, keepdims=True)
+    return params._replace(agents=jnp.broadcast_to(middle, params.agents.shape))
+
+
+def simulator(
+    model: Model, params: Params, changes: Changes, agent: Array, past: Array
+) -> Simulator:
+    """The simulator of one agent [] whose last steps are `past` [Q]."""
+    tell = jax.vmap(model.tell, in_axes=(0, None, None))
+    return Simulator(tell(params, agent, past), changes)
+
+
+def _rows(logs: Logs, rows: Array) -> Logs:
+    return jax.tree.map(lambda x: x[rows], logs)

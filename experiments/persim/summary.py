@@ -1,0 +1,98 @@
+"""What the study came to: means and spread over seeds, and who wins."""
+
+import numpy as np
+import pandas as pd
+
+ALL = -1  # in the column `agent`: the mean over agents
+
+
+def summarise(rows: pd.DataFrame) -> pd.DataFrame:
+    """Mean and standard deviation over seeds of every figure.
+
+    Args:
+      rows: the rows of `study.run`.
+
+    Returns:
+      A row for each section, method, count, measure and agent, and one for the mean
+      over agents (agent -1): `mean`, `deviation` over seeds (NaN of one), `seeds`.
+    """
+    names = ["section", "method", "count", "measure"]
+    apart = rows[rows["agent"] != ALL]
+    together = apart.groupby([*names, "seed"], sort=False)["value"].mean().reset_index()
+    whole = rows[rows["agent"] == ALL]
+    every = pd.concat([apart, together.assign(agent=ALL), whole])
+    grouped = every.groupby([*names, "agent"], sort=False)["value"]
+    found = grouped.agg(mean="mean", deviation="std", seeds="count")
+    return found.reset_index()
+
+
+def part(
+    summary: pd.DataFrame, section: str, measure: str, count: int | None = None
+) -> pd.DataFrame:
+    """One table: methods down, agents across, with columns `mean` and `deviation`.
+
+    Args:
+      summary: of `summarise`.
+      section: which section.
+      measure: which measure.
+      count: number of agents learned from; None for all there were.
+    """
+    chosen = summary[(summary["section"] == section) & (summary["measure"] == measure)]
+    count = int(summary["count"].max()) if count is None else count
+    chosen = chosen[chosen["count"] == count]
+    return chosen.pivot(
+        index="method", columns="agent", values=["mean", "deviation"]
+    ).reindex(chosen["method"].drop_duplicates())
+
+
+def wins(summary: pd.DataFrame, section: str, measure: str) -> tuple[int, int]:
+    """For how many of the judged agents PerSim is better than every rival.
+
+    Args:
+      summary: of `summarise`.
+      section: "prediction" or "return".
+      measure: where more is better.
+
+    Returns:
+      (agents, of how many).
+    """
+    table = part(summary, section, measure)["mean"].drop(columns=ALL)
+    rivals = table.drop(index=["persim", "truth"], errors="ignore")
+    better = table.loc["persim"] > rivals.max(axis=0)
+    return int(better.sum()), better.size
+
+
+def table(summary: pd.DataFrame) -> str:
+    """The main tables as text."""
+    lines = []
+    for section, measure, title in (
+        ("prediction", "r2", "R^2 of predictions 50 steps ahead"),
+        ("return", "mean", "return of planning"),
+        ("unseen", "r2", "R^2 for agents never seen"),
+        ("probe", None, "R^2 of a linear probe of the factors"),
+    ):
+        if section == "probe":
+            found = summary[summary["section"] == "probe"]
+            lines += ["", title]
+            for _, row in found.iterrows():
+                lines.append(
+                    f"{row['measure']:<18}{_cell(row['mean'], row['deviation'])}"
+                )
+            continue
+        shown = part(summary, section, measure)
+        if shown.empty:
+            continue
+        lines += ["", title]
+        agents = [a for a in shown["mean"].columns if a != ALL]
+        agents = [] if section == "unseen" else agents
+        head = "".join(f"{f'agent {a}':>16}" for a in agents)
+        lines.append(f"{'':<18}{head}{'mean':>16}")
+        for name, row in shown.iterrows():
+            cells = [_cell(row["mean", a], row["deviation", a]) for a in (*agents, ALL)]
+            lines.append(f"{name:<18}" + "".join(f"{cell:>16}" for cell in cells))
+    return "\n".join(lines[1:])
+
+
+def _cell(mean: float, deviation: float) -> str:
+    text = f"{mean:.3g}" if abs(mean) < 100 else f"{mean:.0f}"
+    return text if np.isnan(deviation) else f"{text} ± {deviation:.2g}"

@@ -1,0 +1,159 @@
+"""Judges of simulators, in a world that a simulator can know exactly."""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.persim import judging, logs
+from omgrl_jax.data.records import Standardiser
+from omgrl_jax.envs import control
+from omgrl_jax.models import personal
+from omgrl_jax.models.planner import ShootingConfig
+
+
+class Gain(NamedTuple):
+    """Physics of the line."""
+
+    gain: jax.Array
+
+
+def line():
+    """A point that is pushed by its gain; each step costs its distance."""
+
+    def step(physics, state, action):
+        return state + physics.gain * (action - 1.0) * jnp.array([1.0, 0.5])
+
+    return control.Control(
+        name="line",
+        features=(("x", "m"), ("y", "m")),
+        low=(-1.0, -1.0),
+        high=(1.0, 1.0),
+        num_actions=3,
+        limit=12,
+        reset=lambda key: jax.random.uniform(key, (2,), minval=0.5),
+        step=step,
+        reward=lambda state, action, following: -jnp.abs(following[0]),
+        done=lambda state: jnp.abs(state[0]) > 3.0,
+    )
+
+
+TASK = line()
+WORLD = judging.World(TASK, 4)
+PHYSICS = Gain(jnp.array([0.1, 0.4]))
+SCALES = judging.Scales(
+    Standardiser(jnp.array([0.2, -1.0]), jnp.array([2.0, 0.5]), jnp.zeros(2, bool)),
+    personal.Changes(jnp.array([0.3, 0.0]), jnp.array([0.5, 4.0])),
+)
+CONFIG = judging.JudgeConfig(predictions=6, start=3, ahead=5, episodes=3)
+PLANS = ShootingConfig(horizon=4, candidates=30)
+
+
+def knowing(gains):
+    """Simulators, leaves [N, ...], of agents of known gains: nothing but biases."""
+
+    def one(gain):
+        moved = gain * jnp.array([-1.0, 0.0, 1.0])[:, None] * jnp.array([[1.0, 0.5]])
+        z = moved / SCALES.state.std[None]
+        bias = (z - SCALES.changes.mean[None]) / SCALES.changes.deviation[None]
+        layer = {"Dense_0": {"kernel": jnp.zeros((2, 1)), "bias": jnp.zeros(1)}}
+        member = personal.Personal({"params": layer}, jnp.zeros((3, 1, 2)), bias)
+        members = jax.tree.map(lambda x: jnp.stack([x, x]), member)
+        return personal.Simulator(members, SCALES.changes)
+
+    return jax.vmap(one)(gains)
+
+
+def predict(given, personalise=judging.known):
+    return judging.predict(
+        WORLD, personalise, CONFIG, jax.random.key(0), PHYSICS, given, SCALES
+    )
+
+
+def test_predictions_of_one_who_knows_are_right_and_of_one_who_does_not_are_off():
+    right = predict(knowing(PHYSICS.gain))
+    np.testing.assert_allclose(right.rmse, 0.0, atol=1e-5)
+    np.testing.assert_allclose(right.r2, 1.0, atol=1e-5)
+    # Who thinks of half the gain misses half of every way, who knows none all of it.
+    half, none = predict(knowing(0.5 * PHYSICS.gain)), predict(knowing(jnp.zeros(2)))
+    np.testing.assert_allclose(none.rmse, 2.0 * half.rmse, rtol=1e-3)
+    assert np.all(np.asarray(none.rmse) > 0.05) and np.all(np.asarray(half.r2) < 0.99)
+
+
+def test_planning_with_one_who_knows_is_planning_in_the_truth():
+    key = jax.random.key(1)
+    earned = judging.control(
+        WORLD,
+        judging.known,
+        CONFIG,
+        PLANS,
+        key,
+        PHYSICS,
+        knowing(PHYSICS.gain),
+        SCALES,
+    )
+    key = jax.random.key(1)
+    bound = judging.control_in_truth(WORLD, CONFIG, PLANS, key, PHYSICS, SCALES)
+    assert earned.shape == (2, 3) and np.unique(earned).size == 6
+    np.testing.assert_allclose(earned, bound, rtol=1e-4)
+    # One who takes right for left runs away from the middle, to the end of the line.
+    wrong = judging.control(
+        WORLD,
+        judging.known,
+        CONFIG,
+        PLANS,
+        jax.random.key(1),
+        PHYSICS,
+        knowing(-PHYSICS.gain),
+        SCALES,
+    )
+    assert np.all(np.asarray(wrong) < np.asarray(bound) - 1.0)
+
+
+def test_returns_are_those_of_the_episode_up_to_its_end():
+    # Far too strong: the first push that is not nothing ends the episode.
+    strong, config = Gain(jnp.array([50.0])), CONFIG
+    backwards = knowing(-jnp.array([0.01]))
+    earned = judging.control(
+        WORLD,
+        judging.known,
+        config,
+        PLANS,
+        jax.random.key(2),
+        strong,
+        backwards,
+        SCALES,
+    )
+    assert np.all(np.asarray(earned) < -45.0) and np.all(np.asarray(earned) > -60.0)
+
+
+def test_the_past_is_what_was_seen_before_the_prediction():
+    # A simulator that reads the gain from its past predicts all agents rightly.
+    def personalise(given, past):
+        del given
+        state, action, change = jnp.split(past.reshape(4, 7), [2, 5], axis=1)
+        del state
+        pushed = action @ jnp.array([-1.0, 0.0, 1.0])
+        moved = change * SCALES.changes.deviation[None] + SCALES.changes.mean[None]
+        moved = moved[:, 0] * SCALES.state.std[0]
+        gain = jnp.sum(moved * pushed) / jnp.maximum(jnp.sum(jnp.abs(pushed)), 1e-6)
+        return jax.tree.map(lambda x: x[0], knowing(gain[None]))
+
+    found = predict(jnp.zeros(2), personalise)
+    # Episodes whose three first actions are all "stay" tell nothing: one of 27.
+    assert np.all(np.asarray(found.r2) > 0.9)
+    unseen = predict(knowing(jnp.zeros(2)))
+    assert np.all(np.asarray(found.rmse) < 0.5 * np.asarray(unseen.rmse))
+
+
+def test_encoded_past_is_state_action_and_change_of_each_step():
+    state = jnp.array([[9.0, 9.0], [1.0, 2.0], [3.0, 4.0]])
+    action = jnp.array([-1, 2, 0])
+    change = jnp.array([[9.0, 9.0], [0.1, 0.2], [0.3, 0.4]])
+    row = functools.partial(np.testing.assert_allclose, rtol=1e-6)
+    row(
+        logs.encode(state, action, change, 3),
+        [0, 0, 0, 0, 0, 0, 0, 1, 2, 0, 0, 1, 0.1, 0.2, 3, 4, 1, 0, 0, 0.3, 0.4],
+    )

@@ -1,0 +1,212 @@
+"""PerSim's study on a handful of agents: rows, resuming, factors, errors."""
+
+import dataclasses
+import json
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import pytest
+from absl import flags
+
+from data_prep import control as prep
+from experiments.persim import __main__ as script
+from experiments.persim import factors, logs, methods, study, summary
+from experiments.persim.config import Config
+from experiments.persim.judging import JudgeConfig
+from omgrl_jax.data import dataset
+from omgrl_jax.learners import online_q
+from omgrl_jax.models import low_rank
+from omgrl_jax.models.ensemble import FitConfig
+from omgrl_jax.models.planner import ShootingConfig
+
+CONFIG = Config(
+    env="cart_pole",
+    data="random",
+    agents=14,
+    unseen=3,
+    unseen_steps=10,
+    seeds=1,
+    counts=(8,),
+    methods=("persim", "context_aware", "alone"),
+    count_methods=("persim",),
+    low_rank=low_rank.Config(rank=2, state_hidden=(4,)),
+    past=methods.PastConfig(steps=2, hidden=(4,), context=2),
+    fit=FitConfig(2, 2, 1e-3, 0.0, 16, 1, 1, bootstrap=False),
+    judge=JudgeConfig(predictions=2, start=2, ahead=3, episodes=1, limit=3),
+    plan=ShootingConfig(horizon=2, candidates=3),
+    q=online_q.Config((4,), copies=2, steps=2, batch_size=4, capacity=20),
+)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    out = tmp_path_factory.mktemp("persim")
+    return out, study.run(CONFIG, out)
+
+
+def test_every_method_is_judged_on_every_agent(done):
+    _, rows = done
+    assert np.isfinite(rows["value"]).all()
+    whole = rows[rows["count"] == 11]
+    simulators = {*CONFIG.methods, "persim_average"}
+    for section, names in (
+        ("prediction", simulators),
+        ("return", {*simulators, "truth"}),
+    ):
+        part = whole[whole["section"] == section]
+        assert set(part["method"]) == names
+        assert (part.groupby(["method", "measure"])["agent"].nunique() == 5).all()
+    assert set(rows[rows["section"] == "probe"]["measure"]) == {"force", "1/length"}
+    unseen = rows[rows["section"] == "unseen"]
+    assert set(unseen["method"]) == {"from_log", "from_covariates", "average"}
+    assert set(unseen["agent"]) == {11, 12, 13}
+    assert set(rows[rows["count"] == 8]["method"]) == {"persim"}
+    returns = rows[rows["section"] == "return"]["value"]
+    assert returns.between(1, 3).all()  # at most `limit` steps
+
+
+def test_a_study_goes_on_where_it_stopped(done):
+    out, rows = done
+    again = {p.name: p.stat().st_mtime_ns for p in (out / "units").iterdir()}
+    (out / "units" / "context_aware_11_0.json").unlink()  # judged again from its fit
+    (out / "units" / "alone_11_0.json").unlink()
+    (out / "fits" / "alone_11_0.npz").unlink()  # and fitted again
+    found = study.run(CONFIG, out)
+    pd.testing.assert_frame_equal(found, rows)
+    kept = {p.name: p.stat().st_mtime_ns for p in (out / "units").iterdir()}
+    changed = {name for name in kept if kept[name] != again[name]}
+    assert changed == {"context_aware_11_0.json", "alone_11_0.json"}
+    with pytest.raises(ValueError, match=r"ridge was 1.0, now 2.0"):
+        study.run(dataclasses.replace(CONFIG, ridge=2.0), out)
+
+
+def test_summary_is_the_mean_over_seeds_and_agents():
+    rows = pd.DataFrame(
+        [
+            ("return", method, 9, seed, agent, "mean", value)
+            for method, values in {
+                "truth": [[9.0, 9.0], [9.0, 9.0]],
+                "persim": [[5.0, 6.0], [7.0, 6.0]],
+                "untold": [[1.0, 7.0], [2.0, 6.0]],
+            }.items()
+            for seed, of_agent in enumerate(values)
+            for agent, value in enumerate(of_agent)
+        ],
+        columns=["section", "method", "count", "seed", "agent", "measure", "value"],
+    )
+    found = summary.summarise(rows)
+    table = summary.part(found, "return", "mean")
+    assert list(table.index) == ["truth", "persim", "untold"]
+    assert table.loc["persim", ("mean", 0)] == 6.0
+    assert table.loc["persim", ("deviation", 0)] == pytest.approx(np.sqrt(2.0))
+    assert table.loc["persim", ("mean", summary.ALL)] == 6.0
+    assert table.loc["persim", ("deviation", summary.ALL)] == pytest.approx(0.5**0.5)
+    assert summary.wins(found, "return", "mean") == (1, 2)
+
+
+def test_the_past_of_a_step_is_the_agents_own(done):
+    out, _ = done
+    cohort = logs.load(str(out / "dataset"), 2)
+    agent, past = np.asarray(cohort.logs.agent), np.asarray(cohort.logs.past)
+    starts = np.flatnonzero(np.diff(agent, prepend=-1))
+    assert starts.size == 14
+    np.testing.assert_array_equal(past[starts], 0.0)
+    assert np.abs(past[starts + 1][:, 10:]).max(axis=1).min() > 0
+    np.testing.assert_array_equal(past[starts + 1][:, :10], 0.0)
+    third = starts[4] + 2
+    for back, part in ((2, slice(0, 10)), (1, slice(10, 20))):
+        row = third - back
+        action = np.eye(2)[int(cohort.logs.action[row])]
+        expected = [cohort.logs.state[row], action, cohort.logs.change[row]]
+        np.testing.assert_allclose(past[third][part], np.concatenate(expected))
+
+
+def made_up(done):
+    """Factors that hold the physics linearly, for 2 members."""
+    cohort = logs.load(str(done[0] / "dataset"), 2)
+    x = np.stack([*factors.covariates(cohort).values()], axis=1)
+    mixing = np.random.default_rng(0).normal(size=(2, 2, 2))
+    agents = jnp.asarray(1.0 + x @ mixing, jnp.float32)
+    return cohort, low_rank.Factors(agents, ())
+
+
+def test_probes_and_regression_read_what_factors_hold(done):
+    cohort, params = made_up(done)
+    seen, unseen = np.arange(11), np.arange(11, 14)
+    for name, values in factors.probes(params, cohort, seen).items():
+        assert values.shape == (2,) and values.min() > 0.999, name
+    spoiled = params._replace(agents=params.agents.at[:, unseen].set(99.0))
+    found = factors.from_covariates(spoiled, cohort, seen, unseen)
+    np.testing.assert_allclose(found.agents, params.agents, rtol=1e-3)
+    noise = jax.random.normal(jax.random.key(0), params.agents.shape)
+    lost = factors.probes(params._replace(agents=noise), cohort, seen)
+    assert max(values.max() for values in lost.values()) < 0.6
+
+
+def test_the_average_agent_is_the_mean_of_those_who_were_fitted(done):
+    _, params = made_up(done)
+    found = methods.averaged(params, np.arange(11)).agents
+    expected = np.asarray(params.agents)[:, :11].mean(axis=1)
+    assert found.shape == params.agents.shape
+    for agent in (0, 13):
+        np.testing.assert_allclose(found[:, agent], expected, rtol=1e-5)
+
+
+def test_settings_are_the_environments_unless_they_are_given():
+    def read(*arguments):
+        values = flags.FlagValues()
+        script.define_flags(values)
+        values(["persim", "--out=x", *arguments])
+        return script.settings(values)
+
+    assert read().plan.horizon == 150 and read().low_rank.rank == 3
+    assert dataclasses.replace(read(), plan=Config().plan) == Config()
+    assert read("--plan_horizon=20").plan.horizon == 20
+    pole = read("--env=cart_pole")
+    assert (pole.plan.horizon, pole.low_rank.rank) == (50, 5)
+    full = read("--env=cart_pole", "--full", "--fit_members=7")
+    assert full.fit.batch_size == 64 and full.plan.candidates == 1000
+    assert full.fit.members == 7 and full.fit.elites == 5
+    assert full.low_rank == low_rank.Config(5, (256,), huber=0.0)
+
+
+def test_what_cannot_be_meant_is_refused(done, tmp_path):
+    with pytest.raises(ValueError, match="--agents=14 less --unseen=8 leaves 6"):
+        dataclasses.replace(CONFIG, unseen=8)
+    with pytest.raises(ValueError, match=r"--counts=6: must lie between 5 .*_rank=2"):
+        dataclasses.replace(CONFIG, counts=(6,))
+    data = dataset.load(done[0] / "dataset")
+    arrays = data.trajectories
+    keep = np.repeat(np.arange(14), arrays.lengths + 1)
+    rows = np.flatnonzero(keep != 4)
+    first = np.flatnonzero(keep == 4)[:2]
+    lengths = np.array(arrays.lengths)
+    own = np.repeat(np.arange(14), lengths)
+    steps = np.sort(
+        np.concatenate([np.flatnonzero(own != 4), np.flatnonzero(own == 4)[:1]])
+    )
+    lengths[4] = 1
+    short = arrays._replace(
+        observations=arrays.observations[np.sort(np.concatenate([rows, first]))],
+        actions=arrays.actions[steps],
+        rewards=arrays.rewards[steps],
+        lengths=lengths,
+    )
+    dataset.save(tmp_path / "short", data.schema, short)
+    with pytest.raises(ValueError, match="the log of agent 4 has one step only"):
+        logs.load(str(tmp_path / "short"), 2)
+    bare = dataclasses.replace(data.schema, simulator=None)
+    dataset.save(tmp_path / "bare", bare, arrays)
+    with pytest.raises(ValueError, match="names no physics"):
+        logs.load(str(tmp_path / "bare"), 2)
+
+
+def test_logs_are_those_of_data_prep(done):
+    schema = json.loads((pathlib.Path(done[0]) / "dataset/schema.json").read_text())
+    made = schema["simulator"]["run"]
+    assert made["env"] == "cart_pole" and made["data"] == "random"
+    assert made["agents"] == 14 and made["q"]["steps"] == 2
+    assert prep.DATA[made["data"]] == 1.0
