@@ -104,7 +104,7 @@ def test_summary_is_the_mean_over_seeds_and_agents():
     assert table.loc["persim", ("deviation", 0)] == pytest.approx(np.sqrt(2.0))
     assert table.loc["persim", ("mean", summary.ALL)] == 6.0
     assert table.loc["persim", ("deviation", summary.ALL)] == pytest.approx(0.5**0.5)
-    assert summary.wins(found, "return", "mean") == (1, 2)
+    assert summary.unbeaten(found, "return", "mean") == (1, 2)
 
 
 def test_the_past_of_a_step_is_the_agents_own(done):

@@ -7,7 +7,9 @@ import subprocess
 
 import pytest
 import report_results
+import test_persim_page
 
+from experiments.persim import page as persim_page
 from experiments.report import comparison, page, results
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -99,6 +101,16 @@ def _several() -> str:
     return page.render_several(members)
 
 
+def _study() -> str:
+    """The page of a study that is no run."""
+    made = persim_page.make(
+        test_persim_page.CONFIG,
+        test_persim_page.study_rows(),
+        test_persim_page.factors(),
+    )
+    return page.render_study(made)
+
+
 @pytest.fixture(scope="module")
 def answer(tmp_path_factory) -> tuple[dict, list[str]]:
     """What was measured of each page, and the errors on the browser's console."""
@@ -112,6 +124,7 @@ def answer(tmp_path_factory) -> tuple[dict, list[str]]:
         "run": run,
         "stress": page.render(results.check(_stress())),
         "several": _several(),
+        "study": _study(),
         "faulty": faulty,
     }
     code = json.dumps(pages).replace("<", "\\u003c")
@@ -147,7 +160,7 @@ def found(answer) -> dict:
     return answer[0]
 
 
-@pytest.mark.parametrize("name", ["run", "stress", "several"])
+@pytest.mark.parametrize("name", ["run", "stress", "several", "study"])
 @pytest.mark.parametrize("width", WIDTHS)
 def test_nothing_overflows_and_every_image_loads(found, name, width):
     measured = found[f"{name} {width}"]
@@ -156,7 +169,7 @@ def test_nothing_overflows_and_every_image_loads(found, name, width):
     assert measured["wide"] == []
     assert measured["images"] > 3
     assert measured["broken"] == 0
-    assert measured["folds"] == (9 if name == "several" else 2)
+    assert measured["folds"] == {"several": 9, "study": 0}.get(name, 2)
 
 
 def test_console_stays_silent_but_for_the_page_that_asks_outside(answer):

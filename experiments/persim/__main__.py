@@ -11,7 +11,7 @@ that planning can reach. Then: fewer agents, agents never seen, and how well a l
 probe reads the hidden physics from the latent factors.
 
 Everything is fitted and judged again with each seed; the logs are the same
-(`--data_seed`). Writes rows.csv, summary.csv, figures and report/index.html. The same
+(`--data_seed`). Writes rows.csv, summary.csv and report/index.html. The same
 command goes on where it stopped. The default is a reduced size (three small networks
 each, 100 plans a step); --full takes the paper's sizes wherever a flag is not given.
 """
@@ -51,13 +51,15 @@ def main() -> None:
     config, out = settings(), pathlib.Path(flags.FLAGS.out)
     devices.configure_host_devices()
     # Not at the top: they start JAX.
-    from experiments.persim import study, summary
+    from experiments.persim import page, study, summary
 
     rows = study.run(config, out)
     found = summary.summarise(rows)
     metrics.write_csv(out / "rows.csv", rows)
     metrics.write_csv(out / "summary.csv", found)
     print(summary.table(found))
+    factors = study.factors_of_first_seed(config, out)
+    print(f"\nReport: {page.write(out, config, rows, factors)}")
 
 
 if __name__ == "__main__":

@@ -147,6 +147,37 @@ def run(config: Config, out: pathlib.Path) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+class Factors(NamedTuple):
+    """PerSim's factors beside the hidden physics.
+
+    Attributes:
+      agents: [N, R] of one member.
+      covariates: name -> [N], on their natural scales.
+    """
+
+    agents: np.ndarray
+    covariates: dict[str, np.ndarray]
+
+
+def factors_of_first_seed(config: Config, out: pathlib.Path) -> Factors | None:
+    """What PerSim learned of the agents it was fitted to; None without PerSim.
+
+    Args:
+      config: settings of a study that is complete.
+      out: where it lies.
+    """
+    if "persim" not in config.methods:
+        return None
+    ready = prepare(config, out)
+    first = Unit("persim", ready.seen.size, config.first_seed)
+    params = fitted(ready, first)
+    physics = factors.covariates(ready.cohort)
+    return Factors(
+        np.asarray(params.agents[0][ready.seen]),
+        {name: values[ready.seen] for name, values in physics.items()},
+    )
+
+
 def judge(ready: Ready, unit: Unit) -> list[Row]:
     """Fits one unit, where it is not there yet, and judges it."""
     if unit.method == "truth":

@@ -45,8 +45,8 @@ def part(
     ).reindex(chosen["method"].drop_duplicates())
 
 
-def wins(summary: pd.DataFrame, section: str, measure: str) -> tuple[int, int]:
-    """For how many of the judged agents PerSim is better than every rival.
+def unbeaten(summary: pd.DataFrame, section: str, measure: str) -> tuple[int, int]:
+    """For how many of the judged agents no rival is better than PerSim on average.
 
     Args:
       summary: of `summarise`.
@@ -57,8 +57,8 @@ def wins(summary: pd.DataFrame, section: str, measure: str) -> tuple[int, int]:
       (agents, of how many).
     """
     table = part(summary, section, measure)["mean"].drop(columns=ALL)
-    rivals = table.drop(index=["persim", "truth"], errors="ignore")
-    better = table.loc["persim"] > rivals.max(axis=0)
+    rivals = table.drop(index=["persim", "persim_average", "truth"], errors="ignore")
+    better = table.loc["persim"] >= rivals.max(axis=0)
     return int(better.sum()), better.size
 
 
@@ -76,7 +76,7 @@ def table(summary: pd.DataFrame) -> str:
             lines += ["", title]
             for _, row in found.iterrows():
                 lines.append(
-                    f"{row['measure']:<18}{_cell(row['mean'], row['deviation'])}"
+                    f"{row['measure']:<18}{cell(row['mean'], row['deviation'])}"
                 )
             continue
         shown = part(summary, section, measure)
@@ -88,11 +88,12 @@ def table(summary: pd.DataFrame) -> str:
         head = "".join(f"{f'agent {a}':>16}" for a in agents)
         lines.append(f"{'':<18}{head}{'mean':>16}")
         for name, row in shown.iterrows():
-            cells = [_cell(row["mean", a], row["deviation", a]) for a in (*agents, ALL)]
+            cells = [cell(row["mean", a], row["deviation", a]) for a in (*agents, ALL)]
             lines.append(f"{name:<18}" + "".join(f"{cell:>16}" for cell in cells))
     return "\n".join(lines[1:])
 
 
-def _cell(mean: float, deviation: float) -> str:
+def cell(mean: float, deviation: float) -> str:
+    """A mean with its spread as text."""
     text = f"{mean:.3g}" if abs(mean) < 100 else f"{mean:.0f}"
     return text if np.isnan(deviation) else f"{text} ± {deviation:.2g}"

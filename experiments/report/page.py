@@ -7,13 +7,36 @@ offline. Its own content policy forbids both, so that a browser would not load t
 import os
 import pathlib
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import jinja2
 
 from experiments.report import ablation, comparison, overview, results, view
+from experiments.report.blocks import Block
 from experiments.report.comparison import Member
 from experiments.report.results import Results
 from omgrl_jax.runtime import storage
+
+
+class Study(NamedTuple):
+    """A page of its own: what was asked, what came of it, and sections of evidence.
+
+    Attributes:
+      title: of the page.
+      scope: a sentence on what was studied, how often.
+      findings: the first screen, a sentence each.
+      terms: names and what they mean, in the order of the tables.
+      sections: identifier, heading and contents.
+      beside: the files that lie beside the page.
+    """
+
+    title: str
+    scope: str
+    findings: Sequence[str]
+    terms: Sequence[tuple[str, str]]
+    sections: Sequence[tuple[str, str, Block]]
+    beside: str
+
 
 _TEMPLATES = pathlib.Path(__file__).parent / "templates"
 
@@ -84,6 +107,12 @@ def write(
         html, common = render_several(members), os.path.commonpath(places)
     place = pathlib.Path(common if out is None else out)
     return storage.atomic_write(place / "report" / "index.html", html)
+
+
+def render_study(study: Study) -> str:
+    """Returns the whole page of a study that is no run, as HTML."""
+    page = _environment().get_template("study.html")
+    return page.render(**study._asdict())
 
 
 def _environment() -> jinja2.Environment:
