@@ -141,6 +141,14 @@ def test_probes_and_regression_read_what_factors_hold(done):
     spoiled = params._replace(agents=params.agents.at[:, unseen].set(99.0))
     found = factors.from_covariates(spoiled, cohort, seen, unseen)
     np.testing.assert_allclose(found.agents, params.agents, rtol=1e-3)
+    # What the factors hold may be a product of properties.
+    force, length = factors.covariates(cohort).values()
+    product = params._replace(
+        agents=params.agents.at[..., 0].set(jnp.asarray(force * length, jnp.float32))
+    )
+    spoiled = product._replace(agents=product.agents.at[:, unseen].set(99.0))
+    found = factors.from_covariates(spoiled, cohort, seen, unseen)
+    np.testing.assert_allclose(found.agents, product.agents, rtol=2e-3)
     noise = jax.random.normal(jax.random.key(0), params.agents.shape)
     lost = factors.probes(params._replace(agents=noise), cohort, seen)
     assert max(values.max() for values in lost.values()) < 0.6

@@ -1,6 +1,7 @@
 """What PerSim's latent factors hold: the hidden physics, and agents never seen."""
 
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -93,7 +94,7 @@ def from_logs(
 def from_covariates(
     params: low_rank.Factors, cohort: Cohort, seen: np.ndarray, unseen: np.ndarray
 ) -> low_rank.Factors:
-    """Factors of unseen agents, by linear regression on their physics.
+    """Factors of unseen agents, by regression on their physics and its products.
 
     Args:
       params: members, leaves [E, ...].
@@ -104,8 +105,9 @@ def from_covariates(
     Returns:
       `params` with the rows of the unseen agents replaced.
     """
-    columns = [np.ones(cohort.num_agents)]
-    columns += [np.asarray(_standard(x)) for x in covariates(cohort).values()]
+    known = [np.asarray(_standard(x)) for x in covariates(cohort).values()]
+    pairs = itertools.combinations_with_replacement(known, 2)
+    columns = [np.ones(cohort.num_agents), *known, *(a * b for a, b in pairs)]
     x = jnp.asarray(np.stack(columns, axis=1), jnp.float32)
     fit = jax.vmap(regression.ridge, (None, 1, None), 1)  # factor by factor
     weights = jax.vmap(fit, (None, 0, None))(x[seen], params.agents[:, seen], 1e-6)

@@ -35,8 +35,8 @@ class PastConfig:
       context: numbers that the encoder makes of them.
     """
 
-    steps: int = dataclasses.field(default=10, metadata={"min": 1})
-    hidden: tuple[int, ...] = (128, 64)
+    steps: int = dataclasses.field(default=5, metadata={"min": 1})
+    hidden: tuple[int, ...] = (64,)
     context: int = dataclasses.field(default=10, metadata={"min": 1})
 
 
