@@ -154,6 +154,24 @@ def test_probes_and_regression_read_what_factors_hold(done):
     assert max(values.max() for values in lost.values()) < 0.6
 
 
+def test_a_log_shorter_than_asked_for_is_used_as_it_is(done):
+    cohort = logs.load(str(done[0] / "dataset"), 2)
+    model = low_rank.make(CONFIG.low_rank, 14, 4, 2)
+    params = jax.vmap(model.init)(jax.random.split(jax.random.key(0), 2))
+    seen, unseen = np.arange(11), np.arange(11, 14)
+    longest = int(np.bincount(cohort.logs.agent).max()) + 7
+    found = factors.from_logs(model, params, cohort, seen, unseen, longest, 1.0)
+    np.testing.assert_array_equal(found.agents[:, seen], params.agents[:, seen])
+    own = logs.of_agents(cohort, np.array([12]))
+    steps = low_rank.Example(own.agent, own.state, own.action, own.change)
+    counted = jnp.ones(own.agent.size, bool)
+    for member in range(2):
+        agents, shared = jax.tree.map(lambda x, m=member: x[m], params)
+        prior = agents[seen].mean(axis=0)
+        expected = low_rank.infer(model, shared, prior, steps, counted, 1.0)
+        np.testing.assert_allclose(found.agents[member, 12], expected, rtol=1e-3)
+
+
 def test_the_average_agent_is_the_mean_of_those_who_were_fitted(done):
     _, params = made_up(done)
     found = methods.averaged(params, np.arange(11)).agents

@@ -228,8 +228,9 @@ def infer(
       [R].
     """
     every = jax.vmap(model.response, in_axes=(None, 0, 0))
+    # Rows of zeros say nothing, whatever is left to explain there.
     rows = every(shared, steps.state, steps.action) * counted[:, None, None]
-    left = steps.change * counted[:, None] - rows @ prior
+    left = steps.change - rows @ prior
     return prior + regression.ridge(
         rows.reshape(-1, prior.size), left.reshape(-1), strength
     )
