@@ -51,13 +51,17 @@ def text_of(html):
 
 def test_the_page_says_what_came_of_it(undrawn):
     text = text_of(page_lib.render_study(page.make(CONFIG, study_rows(), factors())))
-    assert "predicts at least as well as every rival for 4 of 5 agents" in text
-    assert "earns at least as much as every rival for 5 of 5 agents" in text
+    assert "PerSim explains more than every rival for 4 of 5 agents" in text
+    assert (
+        "earns more than every rival for 5 of 5 agents, as much as the best for 0"
+        in text
+    )
     assert "earns 198 on average over the agents" in text
-    assert "true physics earns 200, the ceiling" in text
+    assert "with the true physics 200." in text
     assert "reads force from the factors with R² 0.980" in text
     assert (
-        "Furthest below the ceiling: the agent of force 10, length 0.15, by 4" in text
+        "Furthest below the true physics: the agent of force 10, length 0.15, by 4"
+        in text
     )
     assert "0.91 ± 0.014" in text  # PerSim's R^2 with its spread over two seeds
     assert "0.5 ± 0" in text  # from 30 agents
@@ -73,11 +77,49 @@ def test_figures_are_drawn_and_described(tmp_path):
     assert written == page.write(tmp_path, CONFIG, study_rows(), factors()).read_text()
 
 
+def test_clipped_marks_are_clipped_means(monkeypatch):
+    # One seed far below the axis and one well above: their mean is below it.
+    rows = study_rows()
+    far = (rows["method"] == "untold") & (rows["agent"] == 2) & (rows["seed"] == 1)
+    rows.loc[far & (rows["measure"] == "r2"), "value"] = -90.0
+    drawn = []
+    finish = page.drawing.finish
+
+    def look(figure, alt, caption):
+        for line in figure.axes[0].get_lines():
+            if line.get_label() == page.LABELS["untold"]:
+                drawn.append(np.asarray(line.get_ydata()))
+        return finish(figure, alt, caption)
+
+    monkeypatch.setattr(page.drawing, "finish", look)
+    page.make(CONFIG, rows, None)
+    np.testing.assert_allclose(drawn[0], [0.61, 0.61, -0.5, 0.61, 0.61])
+
+
+def test_without_rivals_none_is_beaten(undrawn):
+    rows = study_rows()
+    rows = rows[rows["method"].isin(["persim", "persim_average", "truth"])]
+    said = page.findings(page.summary_lib.summarise(rows), page.agents_of(CONFIG))
+    assert not any("rival" in sentence for sentence in said)
+
+
+def test_a_single_factor_has_no_map(undrawn):
+    one = factors()._replace(agents=np.ones((50, 1)))
+    sections = {
+        name: block for name, _, block in page.make(CONFIG, study_rows(), one)[4]
+    }
+    assert not sections["factors"].pictures and sections["factors"].tables
+
+
 def test_what_was_not_studied_is_said(undrawn):
     rows = study_rows()
     rows = rows[(rows["count"] == 50) & ~rows["section"].isin(["unseen", "probe"])]
     text = text_of(page_lib.render_study(page.make(CONFIG, rows, None)))
-    for sentence in ("--counts was empty", "--unseen was 0", "PerSim was not among"):
+    for sentence in (
+        "--counts or --count_methods left nothing",
+        "--unseen was 0",
+        "PerSim was not among",
+    ):
         assert sentence in text
     without = rows[~rows["method"].str.startswith("persim")]
     assert (

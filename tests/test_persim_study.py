@@ -13,7 +13,7 @@ from absl import flags
 
 from data_prep import control as prep
 from experiments.persim import __main__ as script
-from experiments.persim import factors, logs, methods, study, summary
+from experiments.persim import factors, logs, methods, study, summary, units
 from experiments.persim.config import Config
 from experiments.persim.judging import JudgeConfig
 from omgrl_jax.data import dataset
@@ -44,7 +44,7 @@ CONFIG = Config(
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     out = tmp_path_factory.mktemp("persim")
-    return out, study.run(CONFIG, out)
+    return out, study.run(units.prepare(CONFIG, out))
 
 
 def test_every_method_is_judged_on_every_agent(done):
@@ -74,13 +74,15 @@ def test_a_study_goes_on_where_it_stopped(done):
     (out / "units" / "context_aware_11_0.json").unlink()  # judged again from its fit
     (out / "units" / "alone_11_0.json").unlink()
     (out / "fits" / "alone_11_0.npz").unlink()  # and fitted again
-    found = study.run(CONFIG, out)
+    found = study.run(units.prepare(CONFIG, out))
     pd.testing.assert_frame_equal(found, rows)
     kept = {p.name: p.stat().st_mtime_ns for p in (out / "units").iterdir()}
     changed = {name for name in kept if kept[name] != again[name]}
     assert changed == {"context_aware_11_0.json", "alone_11_0.json"}
     with pytest.raises(ValueError, match=r"ridge was 1.0, now 2.0"):
-        study.run(dataclasses.replace(CONFIG, ridge=2.0), out)
+        units.prepare(dataclasses.replace(CONFIG, ridge=2.0), out)
+    more = dataclasses.replace(CONFIG, seeds=9)
+    assert len(units.units(units.prepare(more, out).config)) == 9 * 5
 
 
 def test_summary_is_the_mean_over_seeds_and_agents():
@@ -104,24 +106,64 @@ def test_summary_is_the_mean_over_seeds_and_agents():
     assert table.loc["persim", ("deviation", 0)] == pytest.approx(np.sqrt(2.0))
     assert table.loc["persim", ("mean", summary.ALL)] == 6.0
     assert table.loc["persim", ("deviation", summary.ALL)] == pytest.approx(0.5**0.5)
-    assert summary.unbeaten(found, "return", "mean") == (1, 2)
+    assert summary.compared(found, "return", "mean") == (1, 0, 1)
 
 
 def test_the_past_of_a_step_is_the_agents_own(done):
-    out, _ = done
-    cohort = logs.load(str(out / "dataset"), 2)
-    agent, past = np.asarray(cohort.logs.agent), np.asarray(cohort.logs.past)
+    cohort = logs.load(str(done[0] / "dataset"), 2)
+    agent, state, action, change, _ = map(np.asarray, cohort.logs)
     starts = np.flatnonzero(np.diff(agent, prepend=-1))
     assert starts.size == 14
-    np.testing.assert_array_equal(past[starts], 0.0)
-    assert np.abs(past[starts + 1][:, 10:]).max(axis=1).min() > 0
-    np.testing.assert_array_equal(past[starts + 1][:, :10], 0.0)
-    third = starts[4] + 2
-    for back, part in ((2, slice(0, 10)), (1, slice(10, 20))):
-        row = third - back
-        action = np.eye(2)[int(cohort.logs.action[row])]
-        expected = [cohort.logs.state[row], action, cohort.logs.change[row]]
-        np.testing.assert_allclose(past[third][part], np.concatenate(expected))
+    at = np.repeat(starts, 3) + np.tile([0, 1, 2], 14)
+    past = np.asarray(logs.pasts(agent, state, action, change, at, 2, 2))
+    past = past.reshape(14, 3, 2, 10)
+    np.testing.assert_array_equal(past[:, 0], 0.0)
+    np.testing.assert_array_equal(past[:, 1, 0], 0.0)
+    for back in (2, 1):
+        row = starts[4] + 2 - back
+        expected = [state[row], np.eye(2)[action[row]], change[row]]
+        np.testing.assert_allclose(past[4, 2, -back], np.concatenate(expected))
+    # Each step is told of some stretch of the same log, drawn over all of it.
+    drawn = logs.stretches(agent)
+    np.testing.assert_array_equal(agent[drawn], agent)
+    assert np.unique(drawn).size > 0.5 * agent.size and (drawn != starts[agent]).any()
+    expected = logs.pasts(agent, state, action, change, drawn, 2, 2)
+    np.testing.assert_allclose(cohort.logs.past, expected)
+
+
+def test_scales_are_of_those_who_may_be_learned_from(done):
+    directory = str(done[0] / "dataset")
+    every, known = logs.load(directory, 2), logs.load(directory, 2, unseen=3)
+    arrays = dataset.load(directory).trajectories
+    own = np.repeat(np.arange(14), arrays.lengths + 1) < 11
+    expected = arrays.observations[own].mean(axis=0)
+    np.testing.assert_allclose(known.scale.mean, expected, rtol=1e-3, atol=1e-6)
+    assert np.abs(known.scale.mean - every.scale.mean).max() > 1e-6
+    change = np.asarray(known.logs.change)[np.asarray(known.logs.agent) < 11]
+    np.testing.assert_allclose(change.mean(axis=0), 0.0, atol=1e-4)
+    np.testing.assert_allclose(change.std(axis=0), 1.0, rtol=1e-3)
+
+
+def test_steps_that_choose_the_epoch_are_not_learned_from(done, monkeypatch):
+    cohort = logs.load(str(done[0] / "dataset"), 2)
+    few = logs.of_agents(cohort, np.arange(5))
+    seen = {}
+
+    def fit(key, init, loss, context, train, validation, stay, config):
+        del key, init, loss, context, config
+        seen.update(train=train.state, held_out=validation.state, stay=stay)
+        raise InterruptedError
+
+    monkeypatch.setattr(methods.ensemble, "fit", fit)
+    model = methods.untold(methods.Shape(14, 4, 2), CONFIG.low_rank, CONFIG.past)
+    with pytest.raises(InterruptedError):
+        methods.fit(jax.random.key(0), model, few, 1000, CONFIG.fit)
+    train, held_out = (
+        {*map(tuple, np.asarray(seen[k]))} for k in ("train", "held_out")
+    )
+    assert not train & held_out
+    assert len(train | held_out) == few.agent.size
+    assert seen["train"].shape[0] == seen["stay"].size == 950
 
 
 def made_up(done):
@@ -195,7 +237,7 @@ def test_settings_are_the_environments_unless_they_are_given():
     assert (pole.plan.horizon, pole.low_rank.rank) == (50, 5)
     full = read("--env=cart_pole", "--full", "--fit_members=7")
     assert full.fit.batch_size == 64 and full.plan.candidates == 1000
-    assert full.fit.members == 7 and full.fit.elites == 5
+    assert full.fit.members == full.fit.elites == 7
     assert full.low_rank == low_rank.Config(5, (256,), huber=0.0)
 
 
@@ -204,6 +246,9 @@ def test_what_cannot_be_meant_is_refused(done, tmp_path):
         dataclasses.replace(CONFIG, unseen=8)
     with pytest.raises(ValueError, match=r"--counts=6: must lie between 5 .*_rank=2"):
         dataclasses.replace(CONFIG, counts=(6,))
+    with pytest.raises(ValueError, match=r"--fit_bootstrap"):
+        wrong = dataclasses.replace(CONFIG.fit, bootstrap=True)
+        dataclasses.replace(CONFIG, fit=wrong)
     data = dataset.load(done[0] / "dataset")
     arrays = data.trajectories
     keep = np.repeat(np.arange(14), arrays.lengths + 1)

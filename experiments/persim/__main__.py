@@ -5,9 +5,9 @@
     python -m experiments.persim --env=cart_pole --data=pure --full --out=DIR
 
 Records agents whose physics differ (`data_prep.control`), fits PerSim and its rivals to
-the logs, and judges all of them on five agents in the true world: predictions 50 steps
-ahead, and returns of planning, beside planning in the true world, which is the most
-that planning can reach. Then: fewer agents, agents never seen, and how well a linear
+the logs, and judges all of them on five agents in the true world: predictions up to 50
+steps ahead, and returns of planning, beside planning with the true physics, which says
+what planning can reach. Then: fewer agents, agents never seen, and how well a linear
 probe reads the hidden physics from the latent factors.
 
 Everything is fitted and judged again with each seed; the logs are the same
@@ -43,6 +43,8 @@ def settings(values: flags.FlagValues = flags.FLAGS) -> Config:
     for name, value in usual.items():
         if not values[name].present:
             values[name].value = value
+    if not values["fit_elites"].present:
+        values["fit_elites"].value = values.fit_members  # all are kept
     return config_flags.read(Config, flag_values=values)
 
 
@@ -51,14 +53,15 @@ def main() -> None:
     config, out = settings(), pathlib.Path(flags.FLAGS.out)
     devices.configure_host_devices()
     # Not at the top: they start JAX.
-    from experiments.persim import page, study, summary
+    from experiments.persim import page, study, summary, units
 
-    rows = study.run(config, out)
+    ready = units.prepare(config, out)
+    rows = study.run(ready)
     found = summary.summarise(rows)
     metrics.write_csv(out / "rows.csv", rows)
     metrics.write_csv(out / "summary.csv", found)
     print(summary.table(found))
-    factors = study.factors_of_first_seed(config, out)
+    factors = study.factors_of_first_seed(ready)
     print(f"\nReport: {page.write(out, config, rows, factors)}")
 
 

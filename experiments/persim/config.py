@@ -46,8 +46,8 @@ class Config:
       first_seed: the first of the seeds.
       methods: simulators to compare; PerSim brings its average agent along.
       counts: numbers of agents to learn from besides all of them.
-      count_methods: simulators that are fitted to fewer agents.
-      ridge: steps that the mean of all agents counts for where a factor is inferred.
+      count_methods: those of the methods that are fitted to fewer agents.
+      ridge: weight of the mean of all agents where a factor is inferred.
       low_rank: PerSim's factors; the other networks are as wide.
       past: what the context-aware model is told.
       fit: how all of them are fitted.
@@ -91,8 +91,12 @@ class Config:
 
     def __post_init__(self) -> None:
         """Rejects what cannot be meant, naming the flag."""
-        judged = len(control.SETTINGS[self.env].judged[0])
-        known = self.agents - self.unseen
+        if self.fit.bootstrap:
+            raise ValueError(
+                "--fit_bootstrap: simulators are fitted to steps of all agents, of "
+                "whom none may be left out; leave it off"
+            )
+        judged, known = self.judged, self.agents - self.unseen
         if known < judged + self.low_rank.rank:
             raise ValueError(
                 f"--agents={self.agents} less --unseen={self.unseen} leaves {known}; "
@@ -106,6 +110,11 @@ class Config:
                     f"--low_rank_rank={self.low_rank.rank} and the {known} that there "
                     "are"
                 )
+
+    @property
+    def judged(self) -> int:
+        """Agents on whom simulators are judged, the first ones of the dataset."""
+        return len(control.SETTINGS[self.env].judged[0])
 
     @property
     def seed_list(self) -> list[int]:
@@ -126,10 +135,11 @@ USUAL: dict[str, dict[str, Any]] = {
 # The sizes of the paper (NeurIPS 2021, Appendix), for `--full`.
 _PAPER: dict[str, Any] = {
     "counts": (250, 100, 50, 25),
+    "past_steps": 10,
+    "past_hidden": (256, 128),
     "low_rank_state_hidden": (256,),
     "low_rank_huber": 0.0,
     "fit_members": 5,
-    "fit_elites": 5,
     "fit_learning_rate": 1e-3,
     "fit_max_epochs": 300,
     "fit_patience": 300,

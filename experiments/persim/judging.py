@@ -1,4 +1,4 @@
-"""Judges of simulators, in the true world: prediction 50 steps ahead, and planning."""
+"""Judges of simulators, in the true world: prediction many steps ahead, planning."""
 
 import dataclasses
 import functools
@@ -29,7 +29,7 @@ class JudgeConfig:
     Attributes:
       predictions: episodes of random actions predicted for each agent.
       start: step at which a prediction begins.
-      ahead: steps that it goes on.
+      ahead: steps that it goes on, or up to the episode's end.
       episodes: episodes of planning for each agent.
       limit: steps of an episode of planning; 0 for the task's.
     """
@@ -154,10 +154,8 @@ def predict(
 
         def imagined(state: Array, action: Array) -> tuple[Array, Array]:
             # Side by side with itself: one episode is one column.
-            following = advance(scales.state, simulator, state[:, None], action[None])[
-                :, 0
-            ]
-            return following, following
+            column = advance(scales.state, simulator, state[:, None], action[None])
+            return column[:, 0], column[:, 0]
 
         _, predicted = jax.lax.scan(imagined, begun[0], actions[config.start :])
         return predicted, true, counted
@@ -199,8 +197,7 @@ def control(
       [N, episodes] sums of rewards.
     """
 
-    def imagine(given: Any, physics: Any, past: Array) -> Callable:
-        del physics
+    def imagine(given: Any, past: Array) -> Callable:
         return functools.partial(advance, scales.state, personalise(given, past))
 
     return _episodes(world, imagine, config, plans, key, physics, given, scales)
@@ -215,7 +212,7 @@ def control_in_truth(
     physics: Any,
     scales: Scales,
 ) -> Array:
-    """Returns of agents who plan in the true world: what `control` could reach.
+    """Returns of agents who plan in the true world: what `control` is measured by.
 
     Args:
       world: what they live in.
@@ -230,16 +227,16 @@ def control_in_truth(
     """
     step = jax.vmap(world.task.step, in_axes=(None, -1, -1), out_axes=-1)
 
-    def imagine(given: Any, physics: Any, past: Array) -> Callable:
-        del given, past
-        return functools.partial(step, physics)
+    def imagine(given: Any, past: Array) -> Callable:
+        del past
+        return functools.partial(step, given)
 
     return _episodes(world, imagine, config, plans, key, physics, physics, scales)
 
 
 def _episodes(
     world: World,
-    imagine: Callable[[Any, Any, Array], Callable],
+    imagine: Callable[[Any, Array], Callable],
     config: JudgeConfig,
     plans: ShootingConfig,
     key: Key,
@@ -259,7 +256,7 @@ def _episodes(
 
         def act(carry: tuple) -> tuple:
             state, past, last, earned, t, _ = carry
-            foresee = imagine(given, physics, _encoded(world, past))
+            foresee = imagine(given, _encoded(world, past))
             score = planner.imagined_return(foresee, task.reward, task.done, state)
             plan = planner.shoot(
                 jax.random.fold_in(run_key, t), score, last, task.num_actions, plans

@@ -22,7 +22,8 @@ class Logs(NamedTuple):
       state: [M, S] standardised.
       action: [M] int32.
       change: [M, S] standardised change of the state.
-      past: [M, Q] the steps before, see `encode`.
+      past: [M, Q] a stretch of the same agent's log, see `encode`: not the one just
+        before the step, since what it tells must hold for many steps to come.
     """
 
     agent: Array
@@ -85,20 +86,21 @@ def encode(state: Array, action: Array, change: Array, num_actions: int) -> Arra
     return row.reshape(*row.shape[:-2], -1)
 
 
-def load(directory: str, past_steps: int) -> Cohort:
+def load(directory: str, past_steps: int, unseen: int = 0) -> Cohort:
     """Reads the agents of a dataset.
 
     Args:
       directory: where it lies, made by `data_prep.control`.
       past_steps: steps K of the past that `Logs.past` holds.
+      unseen: agents at the end of the dataset on whom no scale is fitted.
 
     Returns:
       The agents.
 
     Raises:
       DatasetError: if the dataset is not sound.
-      ValueError: if an agent has no whole step besides the one it is judged by, or
-        nothing is known of what makes agents differ.
+      ValueError: if an agent's log has a single step, or nothing is known of what
+        makes agents differ.
     """
     data = dataset_lib.load(directory)
     schema, arrays = data.schema, data.trajectories
@@ -115,11 +117,14 @@ def load(directory: str, past_steps: int) -> Cohort:
             "such agents); a personal factor needs two steps at least"
         )
     space = records_lib.make_space(schema)
-    scales = records_lib.fit_scales(schema, space, arrays)
+    known = np.arange(arrays.lengths.size) < arrays.lengths.size - unseen
+    learned_from = arrays._replace(split=np.where(known, 0, 1))
+    scales = records_lib.fit_scales(schema, space, learned_from)
     records = records_lib.make_records(schema, space, scales, arrays, "train", 1)
     rows = records.transitions
+    agent = np.asarray(records.stay[rows])
     moved = records.states[rows + 1] - records.states[rows]
-    changes = personal.fit_changes(moved)
+    changes = personal.fit_changes(moved[known[agent]])
     change = (moved - changes.mean[None]) / changes.deviation[None]
     state, action = records.states[rows], records.actions[rows]
     logs = Logs(
@@ -127,9 +132,10 @@ def load(directory: str, past_steps: int) -> Cohort:
         state=state,
         action=action,
         change=change,
-        past=_pasts(
-            np.asarray(records.stay[rows]),
+        past=pasts(
+            agent,
             *map(np.asarray, (state, action, change)),
+            stretches(agent),
             past_steps,
             space.num_actions,
         ),
@@ -152,17 +158,42 @@ def of_agents(cohort: Cohort, agents: np.ndarray) -> Logs:
     return jax.tree.map(lambda x: x[kept], cohort.logs)
 
 
-def _pasts(
+def stretches(agent: np.ndarray) -> np.ndarray:
+    """For each step [M] a random step of the same agent's log, whose past it is told.
+
+    Args:
+      agent: [M] whose steps, one log after the other.
+    """
+    _, first, count = np.unique(agent, return_index=True, return_counts=True)
+    drawn = np.random.default_rng(0).integers(np.repeat(count, count))
+    return np.repeat(first, count) + drawn
+
+
+def pasts(
     agent: np.ndarray,
     state: np.ndarray,
     action: np.ndarray,
     change: np.ndarray,
+    at: np.ndarray,
     steps: int,
     num_actions: int,
 ) -> Array:
-    """`encode` of the steps before each step of the same agent, [M, Q]."""
-    before = np.arange(agent.size)[:, None] + np.arange(-steps, 0)[None]  # [M, K]
-    same = (before >= 0) & (agent[before] == agent[:, None])
+    """`encode` of the steps before some steps of the same logs.
+
+    Args:
+      agent: [M] whose steps.
+      state: [M, S] standardised.
+      action: [M].
+      change: [M, S] standardised.
+      at: [M] before which steps.
+      steps: K.
+      num_actions: A.
+
+    Returns:
+      [M, Q].
+    """
+    before = at[:, None] + np.arange(-steps, 0)[None]  # [M, K]
+    same = (before >= 0) & (agent[before] == agent[at][:, None])
     return encode(
         jnp.asarray(state[before]),
         jnp.asarray(np.where(same, action[before], -1)),

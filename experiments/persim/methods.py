@@ -1,7 +1,8 @@
 """Simulators to compare: what each is told of an agent, and how it is fitted.
 
 Each method learns from the same logs and gives the same thing, a `personal.Simulator`
-of an agent. Widths, members and steps of training are the same for all.
+of an agent. Widths, members and steps of training are the same for all; scales are
+those of all agents who may be learned from, however few of them a fit is given.
 """
 
 import dataclasses
@@ -19,10 +20,7 @@ from omgrl_jax.models.ensemble import FitConfig
 from omgrl_jax.models.personal import Changes, Personal, Simulator
 from omgrl_jax.types import Array, Key, Params
 
-Progress = Callable[[int, int, float], None]
-
 _HELD_OUT = 0.05  # share of the steps by which the best epoch is chosen
-_ALONE_ROWS = 16_384  # rows, again and again, of an agent whose model is its own
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,40 +129,41 @@ MODELS = {
 }
 
 
-def fit(
-    key: Key, model: Model, logs: Logs, config: FitConfig, progress: Progress | None
-) -> Params:
+def fit(key: Key, model: Model, logs: Logs, rows: int, config: FitConfig) -> Params:
     """Fits the members of one model.
 
     Args:
       key: consumed.
       model: the functions; the same object for all seeds, which compile it once.
       logs: steps of the agents to learn from.
+      rows: steps that an epoch has; fewer are met again and again, so that every model
+        is trained as long, and by the same program.
       config: settings.
-      progress: called as by `ensemble.fit`.
 
     Returns:
       Members, leaves [E, ...].
     """
     split_key, fit_key = jax.random.split(key)
-    order = jax.random.permutation(split_key, logs.agent.shape[0])
+    order = np.asarray(jax.random.permutation(split_key, logs.agent.shape[0]))
     held = max(1, int(_HELD_OUT * order.size))
+    every = max(1, int(_HELD_OUT * rows))
+    held_out, train = np.resize(order[:held], every), order[held:]
+    train = np.resize(train, rows - every)
     found = ensemble.fit(
         fit_key,
         model.init,
         model.loss,
         (),
-        model.examples(_rows(logs, order[held:])),
-        model.examples(_rows(logs, order[:held])),
-        jnp.zeros(order.size - held, jnp.int32),  # members share all rows: no bootstrap
+        model.examples(_rows(logs, train)),
+        model.examples(_rows(logs, held_out)),
+        jnp.zeros(train.size, jnp.int32),  # members share all rows: no bootstrap
         config,
-        progress,
     )
     return found.params
 
 
 def fit_alone(
-    key: Key, model: Model, logs: Logs, config: FitConfig, progress: Progress | None
+    key: Key, model: Model, logs: Logs, rows: int, config: FitConfig
 ) -> Params:
     """Fits a model of its own to each agent of the logs, whose numbers are 0..N-1.
 
@@ -172,19 +171,18 @@ def fit_alone(
       key: consumed.
       model: the functions.
       logs: steps of these agents alone.
+      rows: see `fit`.
       config: settings.
-      progress: called as by `ensemble.fit`.
 
     Returns:
       Members, leaves [E, N, ...].
     """
     agent = np.asarray(logs.agent)
     keys = jax.random.split(key, int(agent.max()) + 1)
-    found = []
-    for number, own in enumerate(keys):
-        # As many steps of training as the others have, from as many rows as there are.
-        rows = jnp.asarray(np.resize(np.flatnonzero(agent == number), _ALONE_ROWS))
-        found.append(fit(own, model, _rows(logs, rows), config, progress))
+    found = [
+        fit(own, model, _rows(logs, np.flatnonzero(agent == number)), rows, config)
+        for number, own in enumerate(keys)
+    ]
     return jax.tree.map(lambda *leaves: jnp.stack(leaves, axis=1), *found)
 
 
@@ -216,5 +214,5 @@ def simulator(
     return Simulator(tell(params, agent, past), changes)
 
 
-def _rows(logs: Logs, rows: Array) -> Logs:
+def _rows(logs: Logs, rows: np.ndarray) -> Logs:
     return jax.tree.map(lambda x: x[rows], logs)

@@ -19,7 +19,7 @@ from experiments.report.tables import Table
 from omgrl_jax.runtime import storage
 
 LABELS = {
-    "truth": "True world",
+    "truth": "True physics",
     "persim": "PerSim",
     "persim_average": "Average agent",
     "one_hot": "Agent's number",
@@ -31,7 +31,7 @@ LABELS = {
     "average": "Average agent",
 }
 _NOTES = {
-    "truth": "plans with the agent's real physics: the most that planning reaches",
+    "truth": "plans with the agent's real physics: what the others are measured by",
     "persim": "latent factors of agents, actions and states",
     "persim_average": "PerSim with the mean factor of all agents for everyone: what is "
     "left without what is personal",
@@ -52,8 +52,9 @@ _STYLES = {
 _LOWEST = -0.5  # of R^2 in figures; what lies below is drawn there
 _SPREAD = "Mean ± standard deviation over seeds, of fits and episodes; same logs."
 _R2 = (
-    "R²: share of the states' variance that predictions 50 steps ahead explain; 1 is "
-    "exact, below 0 worse than the mean."
+    "R²: share of the states' variance that predictions explain, over all steps from "
+    "the tenth to the sixtieth or the episode's end; 1 is exact, below 0 worse than "
+    "the mean."
 )
 
 
@@ -118,16 +119,21 @@ def findings(summary: pd.DataFrame, names: Sequence[str]) -> list[str]:
     if "persim" not in methods:
         return ["PerSim was not among the methods."]
     for section, measure, verb in (
-        ("prediction", "r2", "predicts at least as well as every rival"),
-        ("return", "mean", "earns at least as much as every rival"),
+        ("prediction", "r2", "explains"),
+        ("return", "mean", "earns"),
     ):
-        count, every = summary_lib.unbeaten(summary, section, measure)
-        found.append(f"PerSim {verb} for {count} of {every} agents.")
+        beside = summary_lib.compared(summary, section, measure)
+        if beside:
+            found.append(
+                f"PerSim {verb} more than every rival for {beside.better} of "
+                f"{sum(beside)} agents, as much as the best for {beside.level}, less "
+                f"for {beside.worse} (means over seeds)."
+            )
     table = summary_lib.part(summary, "return", "mean")["mean"]
     ours, most = table.loc["persim", ALL], table.loc["truth", ALL]
     found.append(
         f"Planning with PerSim earns {ours:.4g} on average over the agents; planning "
-        f"with the true physics earns {most:.4g}, the ceiling of this table."
+        f"with the true physics {most:.4g}."
     )
     probes = summary[summary["section"] == "probe"]
     for _, row in probes.iterrows():
@@ -139,7 +145,7 @@ def findings(summary: pd.DataFrame, names: Sequence[str]) -> list[str]:
     place = int(worst.to_numpy().argmin())
     if worst.iloc[place] < 0:
         found.append(
-            f"Furthest below the ceiling: the agent of {names[place]}, by "
+            f"Furthest below the true physics: the agent of {names[place]}, by "
             f"{-worst.iloc[place]:.3g}."
         )
     return found
@@ -174,9 +180,11 @@ def _across(
             colour, marker = _STYLES[method]
             own = part[part["method"] == method]
             places = own["agent"] + 0.7 * ((k + 0.5) / len(methods) - 0.5)
-            values = own["value"] if lowest is None else own["value"].clip(lower=lowest)
-            axes.plot(places, values, ".", color=colour, alpha=0.35, ms=4)
-            means = values.groupby(own["agent"]).mean()
+            axes.plot(
+                places, own["value"].clip(lower=lowest), ".", color=colour, alpha=0.35,
+                ms=4,
+            )  # fmt: skip
+            means = own["value"].groupby(own["agent"]).mean().clip(lower=lowest)
             axes.plot(
                 np.unique(places), means, marker, color=colour, ms=6, ls="none",
                 label=LABELS[method],
@@ -198,7 +206,7 @@ def _across(
 def _prediction(
     rows: pd.DataFrame, summary: pd.DataFrame, names: Sequence[str]
 ) -> Block:
-    label = "R² 50 steps ahead"
+    label = "R², up to 50 steps ahead"
     picture = _across(rows, "prediction", "r2", names, label, _LOWEST)
     shown = [
         (
@@ -223,7 +231,9 @@ def _return(rows: pd.DataFrame, summary: pd.DataFrame, names: Sequence[str]) -> 
 def _counts(rows: pd.DataFrame, summary: pd.DataFrame) -> Block:
     counts = sorted(set(summary["count"]))
     if len(counts) < 2:
-        return blocks.block(absent=["Not studied: --counts was empty."])
+        return blocks.block(
+            absent=["Not studied: --counts or --count_methods left nothing."]
+        )
     cells = []
     for section, measure, label in (
         ("prediction", "r2", "R²"),
@@ -262,7 +272,11 @@ def _factors(summary: pd.DataFrame, factors: Factors | None) -> Block:
         "scale in which the equations of motion are linear; mean over members."
     )
     table = Table(["Hidden property", "Linear probe, R²"], cells, note)
-    pictures = [_map(factors, name) for name in factors.covariates]
+    pictures = [
+        _map(factors, name)
+        for name in factors.covariates
+        if factors.agents.shape[1] > 1
+    ]
     return blocks.block(
         pictures, [("Can the physics be read from the factors?", table)]
     )
@@ -281,8 +295,8 @@ def _map(factors: Factors, name: str) -> Picture:
         axes.set_title(f"Agents' factors, by {name}")
         caption = (
             "Each point is an agent: its latent factors (first seed, first member), "
-            f"seen along their two main directions. Colour: {name}, which no method "
-            "was told."
+            f"seen along their two main directions. Colour: {name}, which "
+            "PerSim was not told."
         )
         tells = np.corrcoef(places[:, 0], values)[0, 1]
         alt = f"The first direction correlates with {name} by {tells:.2f}."

@@ -1,5 +1,7 @@
 """What the study came to: means and spread over seeds, and who wins."""
 
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
 
@@ -45,8 +47,22 @@ def part(
     ).reindex(chosen["method"].drop_duplicates())
 
 
-def unbeaten(summary: pd.DataFrame, section: str, measure: str) -> tuple[int, int]:
-    """For how many of the judged agents no rival is better than PerSim on average.
+class Compared(NamedTuple):
+    """For how many of the judged agents PerSim's mean is better than every rival's.
+
+    Attributes:
+      better: better than all of them.
+      level: equal to the best of them.
+      worse: below the best of them.
+    """
+
+    better: int
+    level: int
+    worse: int
+
+
+def compared(summary: pd.DataFrame, section: str, measure: str) -> Compared | None:
+    """PerSim beside the best rival of each agent.
 
     Args:
       summary: of `summarise`.
@@ -54,25 +70,30 @@ def unbeaten(summary: pd.DataFrame, section: str, measure: str) -> tuple[int, in
       measure: where more is better.
 
     Returns:
-      (agents, of how many).
+      The comparison; None without PerSim or without a rival.
     """
     table = part(summary, section, measure)["mean"].drop(columns=ALL)
     rivals = table.drop(index=["persim", "persim_average", "truth"], errors="ignore")
-    better = table.loc["persim"] >= rivals.max(axis=0)
-    return int(better.sum()), better.size
+    if rivals.empty or "persim" not in table.index:
+        return None
+    ours, best = table.loc["persim"], rivals.max(axis=0)
+    better, level = int((ours > best).sum()), int((ours == best).sum())
+    return Compared(better, level, best.size - better - level)
 
 
 def table(summary: pd.DataFrame) -> str:
     """The main tables as text."""
     lines = []
     for section, measure, title in (
-        ("prediction", "r2", "R^2 of predictions 50 steps ahead"),
+        ("prediction", "r2", "R^2 of predictions, up to 50 steps ahead"),
         ("return", "mean", "return of planning"),
         ("unseen", "r2", "R^2 for agents never seen"),
         ("probe", None, "R^2 of a linear probe of the factors"),
     ):
         if section == "probe":
             found = summary[summary["section"] == "probe"]
+            if found.empty:
+                continue
             lines += ["", title]
             for _, row in found.iterrows():
                 lines.append(

@@ -2,9 +2,10 @@
 
 What PerSim is compared with: one model for all agents (told nothing), an ensemble that
 is told the agent's number as a one-hot column, and a model that is told the agent's
-last steps through an encoder, as context-aware dynamics are (Lee et al. 2020, arXiv
-2005.06800). What is told shifts the first layer, and each action has a last layer of
-its own, so that all of them fold into `personal.Personal`.
+last steps through an encoder, after context-aware dynamics (Lee et al. 2020, arXiv
+2005.06800; here with the loss of one step). What is told shifts the first layer, and
+each action has a last layer of its own, so that all of them fold into
+`personal.Personal`.
 """
 
 from collections.abc import Callable

@@ -222,7 +222,7 @@ def infer(
       prior: [R] mean factor of the agents who were there.
       steps: the new agent's steps, leaves [M, ...]; their `agent` does not matter.
       counted: [M] bool, which of them are there.
-      strength: [] number of steps that the prior counts for.
+      strength: [] weight of the prior in the ridge regression.
 
     Returns:
       [R].

@@ -31,7 +31,7 @@ class ShootingConfig:
     """
 
     horizon: int = dataclasses.field(default=50, metadata={"min": 1})
-    candidates: int = dataclasses.field(default=1000, metadata={"min": 1})
+    candidates: int = dataclasses.field(default=1000, metadata={"min": 2})
     hold: int = dataclasses.field(default=1, metadata={"min": 1})
 
 

@@ -1,0 +1,195 @@
+"""Units of the study: a simulator fitted with one seed, and what all of them need."""
+
+import dataclasses
+import functools
+import pathlib
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from data_prep import control as control_data
+from experiments.config import claim
+from experiments.persim import judging, methods
+from experiments.persim import logs as logs_lib
+from experiments.persim.config import Config
+from experiments.persim.logs import Cohort
+from experiments.persim.methods import Model
+from omgrl_jax.runtime import parameters
+from omgrl_jax.types import Params
+
+
+class Unit(NamedTuple):
+    """One simulator fitted with one seed, or planning with the true physics.
+
+    Attributes:
+      method: which; "truth" for the true physics.
+      count: number of agents to learn from.
+      seed: the seed.
+    """
+
+    method: str
+    count: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """What its files are called."""
+        return f"{self.method}_{self.count}_{self.seed}"
+
+    def key(self, purpose: str) -> jax.Array:
+        """A key by seed and purpose, so that all methods meet the same episodes."""
+        number = ("fit", "predict", "control", "unseen").index(purpose)
+        return jax.random.fold_in(jax.random.key(self.seed), number)
+
+
+class Ready(NamedTuple):
+    """What every unit needs.
+
+    Attributes:
+      config: the settings.
+      cohort: the agents.
+      world: what they live in.
+      scales: between raw states and what networks see.
+      models: method -> functions, made once so that they are compiled once.
+      seen: numbers of the agents whom fits may use, the judged ones first.
+      unseen: numbers of the others.
+      out: where results are kept.
+    """
+
+    config: Config
+    cohort: Cohort
+    world: judging.World
+    scales: judging.Scales
+    models: dict[str, Model]
+    seen: np.ndarray
+    unseen: np.ndarray
+    out: pathlib.Path
+
+    @property
+    def judged(self) -> np.ndarray:
+        """Numbers of the agents on whom simulators are judged."""
+        return np.arange(self.config.judged)
+
+    @property
+    def shape(self) -> methods.Shape:
+        """What networks are made for."""
+        cohort = self.cohort
+        return methods.Shape(cohort.num_agents, cohort.state_dim, cohort.num_actions)
+
+    def physics(self, agents: np.ndarray) -> Any:
+        """The true physics of agents, leaves [N]."""
+        kind = type(control_data.SETTINGS[self.config.env].judged)
+        found = {name: values[agents] for name, values in self.cohort.physics.items()}
+        return kind(**{k: jnp.asarray(v, jnp.float32) for k, v in found.items()})
+
+
+def units(config: Config) -> list[Unit]:
+    """All units in order: whole studies of single seeds, one after the other."""
+    known = config.agents - config.unseen
+    fewer = [name for name in config.count_methods if name in config.methods]
+    found = []
+    for seed in config.seed_list:
+        found.append(Unit("truth", known, seed))
+        found += [Unit(name, known, seed) for name in config.methods]
+        found += [Unit(name, count, seed) for count in config.counts for name in fewer]
+    return found
+
+
+def prepare(config: Config, out: pathlib.Path) -> Ready:
+    """Makes the logs where they are not there yet, and reads them.
+
+    Args:
+      config: settings.
+      out: where to write.
+
+    Raises:
+      ValueError: if `out` holds another study, or the logs do not do.
+    """
+    directory = out / "dataset"
+    if not (directory / "schema.json").is_file():  # written last
+        control_data.write(config.recorded(), directory)
+    cohort = logs_lib.load(str(directory), config.past.steps, config.unseen)
+    # Seeds are kept one by one: the same study may have more of them later.
+    claim(out, dataclasses.replace(config, seeds=1, first_seed=0), cohort.hash)
+    shape = methods.Shape(cohort.num_agents, cohort.state_dim, cohort.num_actions)
+    models = {
+        name: make(shape, config.low_rank, config.past)
+        for name, make in methods.MODELS.items()
+    }
+    models["alone"] = methods.of_each(models["alone"])
+    everyone, known = np.arange(config.agents), config.agents - config.unseen
+    task = control_data.SETTINGS[config.env].task()
+    return Ready(
+        config=config,
+        cohort=cohort,
+        world=judging.World(task, config.past.steps),
+        scales=judging.Scales(cohort.scale, cohort.changes),
+        models=models,
+        seen=everyone[:known],
+        unseen=everyone[known:],
+        out=out,
+    )
+
+
+def fitted(ready: Ready, unit: Unit) -> Params:
+    """The parameters of a unit, fitted and kept where they are not there yet."""
+    path = ready.out / "fits" / f"{unit.name}.npz"
+    if path.is_file():
+        return parameters.load(path, _template(ready, unit))
+    cohort, alone = ready.cohort, unit.method == "alone"
+    fit = methods.fit_alone if alone else methods.fit
+    params = fit(
+        unit.key("fit"),
+        ready.models[unit.method],
+        logs_lib.of_agents(cohort, ready.judged if alone else ready.seen[: unit.count]),
+        logs_lib.of_agents(cohort, ready.seen).agent.size,
+        ready.config.fit,
+    )
+    parameters.save(path, params)
+    return params
+
+
+def _template(ready: Ready, unit: Unit) -> Any:
+    """The shapes of a unit's parameters."""
+    members = (ready.config.fit.elites,)
+    shape = (*members, ready.judged.size) if unit.method == "alone" else members
+
+    def init(key: jax.Array) -> Params:
+        one = ready.models[unit.method].init
+        for _ in shape:
+            one = jax.vmap(one)
+        return one(jax.random.split(key, shape))
+
+    return jax.eval_shape(init, jax.random.key(0))
+
+
+def simulators(
+    ready: Ready, method: str, params: Params, agents: np.ndarray
+) -> tuple[Any, judging.Personalise]:
+    """What is known of agents, leaves [N, ...], and how it becomes simulators."""
+    model, cohort = ready.models[method], ready.cohort
+    if method == "context_aware":
+        # The past of an episode comes later: what is known is the encoder.
+        known = (params, cohort.changes)
+        given = jax.tree.map(
+            lambda x: jnp.broadcast_to(x, (agents.size, *x.shape)), known
+        )
+        return given, _personalise(model)
+    nothing = jnp.zeros(cohort.logs.past.shape[1])
+
+    def simulator(params: Params, agent: jax.Array) -> Any:
+        return methods.simulator(model, params, cohort.changes, agent, nothing)
+
+    given = jax.jit(jax.vmap(simulator, (None, 0)))(params, jnp.asarray(agents))
+    return given, judging.known
+
+
+@functools.cache
+def _personalise(model: Model) -> judging.Personalise:
+    def personalise(given: Any, past: jax.Array) -> Any:
+        params, changes = given
+        return methods.simulator(model, params, changes, jnp.int32(0), past)
+
+    return personalise
