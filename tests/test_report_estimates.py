@@ -108,6 +108,10 @@ def test_values_are_shown_with_spread():
     )
     assert tables.show(estimates.estimate([-0.5])) == "\u22120.500"
     assert tables.show(None) == "–"
+    # What exploded weights leave: its size, not its digits.
+    huge = estimates.estimate([-2.0e12, -4.0e12])
+    assert tables.show(huge) == "\u22123.0e+12\u00a0±\u00a01.4e+12"
+    assert tables.show_ends(-4e12, 12.0) == "\u22124.0e+12\u00a0to\u00a012.000"
 
 
 def test_policy_table_hides_few_patients_and_twin_columns():

@@ -21,6 +21,7 @@ _SUCCESS_NOTE = (
 )
 # Numbers of people or stays among the measures of a policy, hidden where small.
 _COUNTS = ("patients", "stays")
+_LARGE = 1e5  # from here on numbers are written with a power of ten
 # More would break words on a desktop.
 _MOST_COLUMNS = 6
 
@@ -44,8 +45,8 @@ def show(mean: Estimate | None, percent: bool = False) -> str:
     if mean is None:
         return "–"
     scale, unit, digits = (100.0, " %", 1) if percent else (1.0, "", 3)
-    spread = "" if mean.sd is None else f" ± {scale * mean.sd:.{digits}f}"
-    return words.typeset(f"{scale * mean.mean:.{digits}f}{spread}{unit}")
+    spread = "" if mean.sd is None else f" ± {_written(scale * mean.sd, digits)}"
+    return words.typeset(f"{_written(scale * mean.mean, digits)}{spread}{unit}")
 
 
 def show_interval(mean: Estimate | None, percent: bool = False) -> str:
@@ -58,7 +59,13 @@ def show_interval(mean: Estimate | None, percent: bool = False) -> str:
 def show_ends(low: float, high: float, percent: bool = False) -> str:
     """Returns the two ends of an interval as text."""
     scale, unit, digits = (100.0, " %", 1) if percent else (1.0, "", 3)
-    return words.typeset(f"{scale * low:.{digits}f} to {scale * high:.{digits}f}{unit}")
+    ends = (_written(scale * end, digits) for end in (low, high))
+    return words.typeset(f"{' to '.join(ends)}{unit}")
+
+
+def _written(value: float, digits: int) -> str:
+    """A number; where weights explode and digits would fill the cell, its size."""
+    return f"{value:.{digits}f}" if abs(value) < _LARGE else f"{value:.1e}"
 
 
 def show_apart(gap: Estimate, other: str) -> str:
