@@ -106,7 +106,28 @@ def test_summary_is_the_mean_over_seeds_and_agents():
     assert table.loc["persim", ("deviation", 0)] == pytest.approx(np.sqrt(2.0))
     assert table.loc["persim", ("mean", summary.ALL)] == 6.0
     assert table.loc["persim", ("deviation", summary.ALL)] == pytest.approx(0.5**0.5)
-    assert summary.compared(found, "return", "mean") == (1, 0, 1)
+    # Four and five better on agent 0 (interval 4.5 ± 6.4), one worse and level on 1.
+    assert summary.compared(rows, "return", "mean") == (0, 2, 0)
+    sure = rows.assign(seed=0)[rows["seed"] == 0]
+    assert summary.compared(sure, "return", "mean") == (1, 0, 1)
+    without = rows[rows["method"] != "untold"]
+    assert summary.compared(without, "return", "mean") is None
+
+
+def test_what_is_clear_is_clear_over_seeds():
+    gaps = {0: [1.0, 1.2, 0.9], 1: [-1.0, -1.1, -0.9], 2: [0.5, -0.5, 0.1]}
+    rows = pd.DataFrame(
+        [
+            {"section": "return", "method": method, "count": 9, "seed": seed,
+             "agent": agent, "measure": "mean", "value": value}
+            for agent, of_seed in gaps.items()
+            for seed, gap in enumerate(of_seed)
+            for method, value in (
+                ("persim", 7.0 * seed + gap), ("untold", 7.0 * seed), ("alone", -9.0)
+            )
+        ]
+    )  # fmt: skip
+    assert summary.compared(rows, "return", "mean") == (1, 1, 1)
 
 
 def test_the_past_of_a_step_is_the_agents_own(done):

@@ -88,7 +88,7 @@ def make(config: Config, rows: pd.DataFrame, factors: Factors | None) -> page_li
             f"{config.agents} agents with one log each, of whom {config.unseen} were "
             f"left out; five are judged. {config.seeds} seeds."
         ),
-        findings=findings(summary, names),
+        findings=findings(rows, names),
         terms=[(LABELS[name], _NOTES[name]) for name in shown],
         sections=[
             ("prediction", "Who predicts best?", _prediction(rows, summary, names)),
@@ -112,9 +112,10 @@ def agents_of(config: Config) -> list[str]:
     ]
 
 
-def findings(summary: pd.DataFrame, names: Sequence[str]) -> list[str]:
+def findings(rows: pd.DataFrame, names: Sequence[str]) -> list[str]:
     """The first screen."""
     found = []
+    summary = summary_lib.summarise(rows)
     methods = set(summary["method"])
     if "persim" not in methods:
         return ["PerSim was not among the methods."]
@@ -122,12 +123,13 @@ def findings(summary: pd.DataFrame, names: Sequence[str]) -> list[str]:
         ("prediction", "r2", "explains"),
         ("return", "mean", "earns"),
     ):
-        beside = summary_lib.compared(summary, section, measure)
+        beside = summary_lib.compared(rows, section, measure)
         if beside:
             found.append(
-                f"PerSim {verb} more than every rival for {beside.better} of "
-                f"{sum(beside)} agents, as much as the best for {beside.level}, less "
-                f"for {beside.worse} (means over seeds)."
+                f"PerSim clearly {verb} more than the best rival for {beside.better} "
+                f"of {sum(beside)} agents, clearly less for {beside.worse}; for "
+                f"{beside.level} there is no clear difference (95 % intervals over "
+                "seeds)."
             )
     table = summary_lib.part(summary, "return", "mean")["mean"]
     ours, most = table.loc["persim", ALL], table.loc["truth", ALL]

@@ -5,6 +5,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from experiments.report import estimates
+
+_NO_RIVALS = ("persim", "persim_average", "truth")
 ALL = -1  # in the column `agent`: the mean over agents
 
 
@@ -48,12 +51,13 @@ def part(
 
 
 class Compared(NamedTuple):
-    """For how many of the judged agents PerSim's mean is better than every rival's.
+    """For how many of the judged agents PerSim is better than the best rival of each.
 
     Attributes:
-      better: better than all of them.
-      level: equal to the best of them.
-      worse: below the best of them.
+      better: clearly better: the 95 % interval of the difference, paired by seed, lies
+        above 0.
+      level: no clear difference.
+      worse: clearly worse.
     """
 
     better: int
@@ -61,24 +65,38 @@ class Compared(NamedTuple):
     worse: int
 
 
-def compared(summary: pd.DataFrame, section: str, measure: str) -> Compared | None:
+def compared(rows: pd.DataFrame, section: str, measure: str) -> Compared | None:
     """PerSim beside the best rival of each agent.
 
     Args:
-      summary: of `summarise`.
+      rows: of `study.run`.
       section: "prediction" or "return".
       measure: where more is better.
 
     Returns:
-      The comparison; None without PerSim or without a rival.
+      The comparison; None without PerSim or without a rival. A single seed has no
+      interval: its sign decides.
     """
-    table = part(summary, section, measure)["mean"].drop(columns=ALL)
-    rivals = table.drop(index=["persim", "persim_average", "truth"], errors="ignore")
-    if rivals.empty or "persim" not in table.index:
-        return None
-    ours, best = table.loc["persim"], rivals.max(axis=0)
-    better, level = int((ours > best).sum()), int((ours == best).sum())
-    return Compared(better, level, best.size - better - level)
+    whole = rows[rows["count"] == rows["count"].max()]
+    part = whole[(whole["section"] == section) & (whole["measure"] == measure)]
+    found = {"better": 0, "level": 0, "worse": 0}
+    for _, own in part.groupby("agent"):
+        by_seed = own.pivot(index="seed", columns="method", values="value")
+        rivals = by_seed.drop(columns=list(_NO_RIVALS), errors="ignore")
+        if rivals.empty or "persim" not in by_seed:
+            return None
+        best = str(rivals.mean().idxmax())
+        found[_verdict(by_seed["persim"] - by_seed[best])] += 1
+    return Compared(**found)
+
+
+def _verdict(differences: pd.Series) -> str:
+    gap = estimates.estimate(differences)
+    if gap is None:
+        return "level"
+    low = gap.mean if gap.low is None else gap.low
+    high = gap.mean if gap.high is None else gap.high
+    return "better" if low > 0 else "worse" if high < 0 else "level"
 
 
 def table(summary: pd.DataFrame) -> str:
