@@ -61,7 +61,8 @@ def test_every_method_is_judged_on_every_agent(done):
         assert (part.groupby(["method", "measure"])["agent"].nunique() == 5).all()
     assert set(rows[rows["section"] == "probe"]["measure"]) == {"force", "1/length"}
     unseen = rows[rows["section"] == "unseen"]
-    assert set(unseen["method"]) == {"from_log", "from_covariates", "average"}
+    ways = {"from_log", "from_covariates", "average"}
+    assert set(unseen["method"]) == {*ways, "context_aware"}
     assert set(unseen["agent"]) == {11, 12, 13}
     assert set(rows[rows["count"] == 8]["method"]) == {"persim"}
     returns = rows[rows["section"] == "return"]["value"]

@@ -17,6 +17,8 @@ from omgrl_jax.types import Array, Params
 
 Row = dict[str, Any]
 
+# Methods that serve an agent who was in no fit as they serve the others.
+_KNOW_NO_AGENT = ("untold", "context_aware")
 # A model that runs away to infinity is the worst, not one that is left out.
 _WORST = {"r2": -math.inf, "rmse": math.inf}
 
@@ -80,7 +82,12 @@ def judge(ready: Ready, unit: Unit) -> list[Row]:
         return _returns(unit, earned)
     params = fitted(ready, unit)
     rows = _judged(ready, unit, params)
-    if unit.method == "persim" and unit.count == ready.seen.size:
+    whole = unit.count == ready.seen.size
+    if unit.method in _KNOW_NO_AGENT and whole and ready.unseen.size:
+        own = simulators(ready, unit.method, params, ready.unseen)
+        key = unit.key("unseen")
+        rows += _predicted(ready, unit, "unseen", key, ready.unseen, *own)
+    if unit.method == "persim" and whole:
         average = unit._replace(method="persim_average")
         rows += _judged(ready, average, methods.averaged(params, ready.seen))
         for name, values in factors.probes(params, ready.cohort, ready.seen).items():
