@@ -129,6 +129,14 @@ def test_what_is_clear_is_clear_over_seeds():
         ]
     )  # fmt: skip
     assert summary.compared(rows, "return", "mean") == (1, 1, 1)
+    # Rivals that run away to infinity lose, unless PerSim did too.
+    lost = rows["value"].where(
+        ~((rows["method"] == "untold") & (rows["agent"] == 1)), -np.inf
+    )
+    lost = lost.where(rows["method"] != "alone", -np.inf)
+    assert summary.compared(rows.assign(value=lost), "return", "mean") == (2, 1, 0)
+    both = lost.where(rows["agent"] != 2, -np.inf)
+    assert summary.compared(rows.assign(value=both), "return", "mean") == (2, 1, 0)
 
 
 def test_the_past_of_a_step_is_the_agents_own(done):

@@ -91,7 +91,12 @@ def compared(rows: pd.DataFrame, section: str, measure: str) -> Compared | None:
 
 
 def _verdict(differences: pd.Series) -> str:
-    gap = estimates.estimate(differences)
+    known = differences.dropna()  # both ran away: no difference
+    if np.isinf(known).any():  # one of them did: no interval, all seeds must agree
+        if (known > 0).all():
+            return "better"
+        return "worse" if (known < 0).all() else "level"
+    gap = estimates.estimate(known)
     if gap is None:
         return "level"
     low = gap.mean if gap.low is None else gap.low
