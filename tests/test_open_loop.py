@@ -18,6 +18,14 @@ def test_accuracy_by_hand():
     assert float(found.r2) == pytest.approx(1 - 15 / 16)
 
 
+def test_shapes_that_would_broadcast_are_refused():
+    one = jnp.asarray(TRUE[:1])
+    with pytest.raises(AssertionError):
+        open_loop.accuracy(one, jnp.asarray(TRUE), jnp.asarray(COUNTED))
+    with pytest.raises(AssertionError):
+        open_loop.accuracy(*map(jnp.asarray, (TRUE, TRUE, COUNTED[:1])))
+
+
 def test_states_that_do_not_count_may_be_no_numbers():
     predicted = np.where(COUNTED[..., None], TRUE, np.nan)
     found = open_loop.accuracy(*map(jnp.asarray, (predicted, TRUE, COUNTED)))

@@ -5,6 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from omgrl_jax.models import low_rank, personal, rollout
 from omgrl_jax.types import Policy
@@ -78,6 +79,12 @@ def test_rollouts_take_a_personal_simulator_for_a_world():
     made = run(simulator(), uniform, (), jax.random.key(0), states, 5)
     assert made.next_state.shape == (5, ROWS, STATES)
     np.testing.assert_array_equal(made.state[1:], made.next_state[:-1])
+
+
+def test_rows_in_the_place_of_columns_are_refused():
+    one = jax.tree.map(lambda x: x[0], simulator().members)
+    with pytest.raises(AssertionError):
+        personal.change(one, jnp.zeros((ROWS, STATES)), jnp.zeros(STATES, jnp.int32))
 
 
 def test_a_constant_change_is_no_deviation():

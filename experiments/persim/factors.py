@@ -70,7 +70,7 @@ def from_logs(
       seen: numbers of those whom the factors were fitted to.
       unseen: numbers of the others.
       steps: steps of each log to use, or all there are.
-      ridge: steps that the mean of the seen agents counts for.
+      ridge: weight of the mean of the seen agents.
 
     Returns:
       `params` with the rows of the unseen agents replaced.

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import chex
 import jax.numpy as jnp
 
 from omgrl_jax.types import Array
@@ -31,6 +32,9 @@ def accuracy(predicted: Array, true: Array, counted: Array) -> Accuracy:
     Returns:
       The accuracy over all that count.
     """
+    chex.assert_equal_shape([predicted, true])
+    chex.assert_equal_shape_prefix([true, counted], counted.ndim)
+    chex.assert_rank(counted, true.ndim - 1)
     weight = counted.astype(true.dtype)[..., None]
     axes = tuple(range(true.ndim - 1))
     # Chosen, not multiplied: after an episode's end predictions may be no numbers.

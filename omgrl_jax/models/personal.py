@@ -10,6 +10,7 @@ by theirs, since a step changes some features by a thousandth of their range.
 
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -75,6 +76,7 @@ def change(personal: Personal, states: Array, actions: Array) -> Array:
       [S, B].
     """
     num_actions, width, size = personal.head.shape
+    chex.assert_shape(states, (size, *actions.shape))
     hidden = jax.nn.relu(networks.apply_columns(personal.body, states))
     # All actions at once: one product of matrices instead of a gather of them.
     wide = jnp.moveaxis(personal.head, 1, 2).reshape(-1, width)
