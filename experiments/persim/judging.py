@@ -16,7 +16,7 @@ from omgrl_jax.models import personal, planner
 from omgrl_jax.models.personal import Changes, Simulator
 from omgrl_jax.models.planner import ShootingConfig
 from omgrl_jax.runtime import sweep
-from omgrl_jax.types import Array, Key
+from omgrl_jax.types import Array, Key, Policy
 
 # (what is known of the agent, its past [Q]) -> its simulator
 Personalise = Callable[[Any, Array], Simulator]
@@ -200,7 +200,8 @@ def control(
     def imagine(given: Any, past: Array) -> Callable:
         return functools.partial(advance, scales.state, personalise(given, past))
 
-    return _episodes(world, imagine, config, plans, key, physics, given, scales)
+    planning = _planner(world, imagine, plans, scales)
+    return _episodes(world, planning, config, key, physics, given)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
@@ -231,23 +232,98 @@ def control_in_truth(
         del past
         return functools.partial(step, given)
 
-    return _episodes(world, imagine, config, plans, key, physics, physics, scales)
+    planning = _planner(world, imagine, plans, scales)
+    return _episodes(world, planning, config, key, physics, physics)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def play(
+    world: World,
+    policy: Policy,
+    config: JudgeConfig,
+    key: Key,
+    physics: Any,
+    params: Any,
+    scales: Scales,
+) -> Array:
+    """Returns of agents who take the most likely action of a learned policy.
+
+    Args:
+      world: what they live in.
+      policy: the policy, of standardised states.
+      config: settings.
+      key: consumed; the same first states as in `control`.
+      physics: of the agents, leaves [N].
+      params: the policy's parameters for each, leaves [N, ...].
+      scales: scales.
+
+    Returns:
+      [N, episodes] sums of rewards.
+    """
+
+    def act(params: Any, memory: tuple, key: Key, state: Array) -> tuple[Array, tuple]:
+        del key
+        log_probs = policy.log_probs(params, scales.state.apply(state))
+        return jnp.argmax(log_probs).astype(jnp.int32), memory
+
+    greedy = _Player((), act, lambda memory, state, action, following: memory)
+    return _episodes(world, greedy, config, key, physics, params)
+
+
+class _Player(NamedTuple):
+    """Who acts, in one episode.
+
+    Attributes:
+      start: memory before the first step.
+      act: `(what is known of the agent, memory, key, raw state [S]) -> (action [],
+        memory)`.
+      see: `(memory, state, action, next state) -> memory`, raw states.
+    """
+
+    start: Any
+    act: Callable[[Any, Any, Key, Array], tuple[Array, Any]]
+    see: Callable[[Any, Array, Array, Array], Any]
+
+
+def _planner(
+    world: World,
+    imagine: Callable[[Any, Array], Callable],
+    plans: ShootingConfig,
+    scales: Scales,
+) -> _Player:
+    """Acts on the best plan; remembers the past and the rest of the last plan."""
+    task = world.task
+
+    def act(
+        given: Any, memory: tuple, key: Key, state: Array
+    ) -> tuple[Array, tuple[_Past, Array]]:
+        past, last = memory
+        foresee = imagine(given, _encoded(world, past))
+        score = planner.imagined_return(foresee, task.reward, task.done, state)
+        plan = planner.shoot(key, score, last, task.num_actions, plans)
+        return plan.actions[0], (past, planner.shifted(plan.actions))
+
+    def see(memory: tuple, state: Array, action: Array, following: Array) -> tuple:
+        past, rest = memory
+        return _remember(past, scales, state, action, following), rest
+
+    nothing = jnp.zeros(plans.horizon, jnp.int32)
+    return _Player((_no_past(world), nothing), act, see)
 
 
 def _episodes(
     world: World,
-    imagine: Callable[[Any, Array], Callable],
+    player: _Player,
     config: JudgeConfig,
-    plans: ShootingConfig,
     key: Key,
     physics: Any,
     given: Any,
-    scales: Scales,
 ) -> Array:
     task = world.task
     limit = config.limit or task.limit
 
-    def episode(one: tuple[Key, Any, Any], scales: Scales) -> Array:
+    def episode(one: tuple[Key, Any, Any], shared: tuple) -> Array:
+        del shared
         key, physics, given = one
         first_key, run_key = jax.random.split(key)
 
@@ -255,28 +331,22 @@ def _episodes(
             return (carry[-2] < limit) & ~carry[-1]
 
         def act(carry: tuple) -> tuple:
-            state, past, last, earned, t, _ = carry
-            foresee = imagine(given, _encoded(world, past))
-            score = planner.imagined_return(foresee, task.reward, task.done, state)
-            plan = planner.shoot(
-                jax.random.fold_in(run_key, t), score, last, task.num_actions, plans
-            )
-            action = plan.actions[0]
+            state, memory, earned, t, _ = carry
+            now = jax.random.fold_in(run_key, t)
+            action, memory = player.act(given, memory, now, state)
             following = task.step(physics, state, action)
-            past = _remember(past, scales, state, action, following)
+            memory = player.see(memory, state, action, following)
             earned += task.reward(state, action, following)
-            rest = planner.shifted(plan.actions)
-            return following, past, rest, earned, t + 1, task.done(following)
+            return following, memory, earned, t + 1, task.done(following)
 
         first = (
             task.reset(first_key),
-            _no_past(world),
-            jnp.zeros(plans.horizon, jnp.int32),
+            player.start,
             jnp.zeros(()),
             jnp.int32(0),
             jnp.zeros((), bool),
         )
-        return jax.lax.while_loop(going_on, act, first)[3]
+        return jax.lax.while_loop(going_on, act, first)[2]
 
     agents = sweep.size(physics)
     keys = jax.random.split(key, (agents, config.episodes))
@@ -285,5 +355,5 @@ def _episodes(
         return jax.tree.map(lambda x: jnp.repeat(x, config.episodes, axis=0), tree)
 
     members = (keys.reshape(-1), repeated(physics), repeated(given))
-    found = sweep.sweep(episode, members, scales)
+    found = sweep.sweep(episode, members, ())
     return found.reshape(agents, config.episodes)
