@@ -26,12 +26,13 @@ import dataclasses
 import functools
 import pathlib
 from collections.abc import Callable
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import pandas as pd
 from absl import flags
 
-from experiments.config import ALGORITHMS, Problem, RunConfig, claim
+from experiments import config as config_lib
+from experiments.config import RunConfig, claim
 from omgrl_jax.runtime import devices, metrics, script
 from omgrl_jax.runtime import flags as config_flags
 
@@ -53,18 +54,6 @@ class Prepared(NamedTuple):
     config: RunConfig
     task: Any
     with_world: bool
-
-
-class _WorldAsked(Exception):
-    """A method asked for the world model."""
-
-
-class _WithoutWorld(Problem):
-    """A problem that tells when a method asks for the world model."""
-
-    @property
-    def dynamics(self) -> NoReturn:
-        raise _WorldAsked
 
 
 def prepare(config: RunConfig, directory: str, with_world: bool) -> Prepared:
@@ -107,12 +96,9 @@ def rolls_out(prepared: Prepared, name: str) -> bool:
     config, space = prepared.config, prepared.task.space
     _, behaviour, _ = fitting.make(config, space)
     try:
-        ALGORITHMS[name](config, _WithoutWorld(space, None, behaviour))
-    except _WorldAsked:
-        return True
+        return config_lib.rolls_out(name, config, space, behaviour)
     except ValueError as error:
         raise ValueError(f"--algorithms: {name}: {error}") from error
-    return False
 
 
 def fit(prepared: Prepared, out: pathlib.Path) -> Any:

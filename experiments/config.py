@@ -7,7 +7,7 @@ import dataclasses
 import json
 import pathlib
 from collections.abc import Callable
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, NoReturn, Self
 
 from absl import logging
 
@@ -177,6 +177,38 @@ ALGORITHMS: dict[str, Callable[[RunConfig, Problem], Algorithm]] = {
     ),
     "ml_irl": lambda c, p: ml_irl.make(c.ml_irl, p.space, p.dynamics),
 }
+
+
+class _WorldAsked(Exception):
+    """A method asked for the world model."""
+
+
+class _WithoutWorld(Problem):
+    """A problem that tells when a method asks for the world model."""
+
+    @property
+    def dynamics(self) -> NoReturn:
+        raise _WorldAsked
+
+
+def rolls_out(name: str, config: RunConfig, space: Space, behaviour: Policy) -> bool:
+    """Whether a method is built from the dynamics of a world model.
+
+    Args:
+      name: the method.
+      config: the configuration of the run.
+      space: the task.
+      behaviour: the behaviour policy.
+
+    Raises:
+      ValueError: if the method cannot learn in this task.
+    """
+    nothing: Any = None
+    try:
+        ALGORITHMS[name](config, _WithoutWorld(space, nothing, behaviour))
+    except _WorldAsked:
+        return True
+    return False
 
 
 def flat(config: RunConfig) -> dict[str, Any]:

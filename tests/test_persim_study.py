@@ -16,11 +16,16 @@ from experiments.persim import __main__ as script
 from experiments.persim import factors, logs, methods, study, summary, units
 from experiments.persim.config import Config
 from experiments.persim.judging import JudgeConfig
+from experiments.persim.learning import LearnConfig
 from omgrl_jax.data import dataset
 from omgrl_jax.learners import online_q
+from omgrl_jax.learners.dyna import RolloutConfig
+from omgrl_jax.learners.reward_network import RewardConfig
+from omgrl_jax.learners.soft_actor_critic import AgentConfig
 from omgrl_jax.models import low_rank
 from omgrl_jax.models.ensemble import FitConfig
 from omgrl_jax.models.planner import ShootingConfig
+from omgrl_jax.models.world import WorldConfig
 
 CONFIG = Config(
     env="cart_pole",
@@ -32,6 +37,17 @@ CONFIG = Config(
     counts=(8,),
     methods=("persim", "context_aware", "alone"),
     count_methods=("persim",),
+    learners=("bcq", "morel"),
+    personal_learners=("bcq", "omg_rl"),
+    learn=LearnConfig(
+        epochs=1,
+        behaviour_hidden=(4,),
+        episodes=2,
+        world=WorldConfig(hidden=(4,), outcome_hidden=(4,)),
+        agent=AgentConfig((4,), (4,), batch_size=4, updates=2),
+        rollout=RolloutConfig(horizon=2, rollouts=2, kept_epochs=1),
+        reward=RewardConfig(hidden=(4,), steps=1, expert_windows=4, batch=2),
+    ),
     low_rank=low_rank.Config(rank=2, state_hidden=(4,)),
     past=methods.PastConfig(steps=2, hidden=(4,), context=2),
     fit=FitConfig(2, 2, 1e-3, 0.0, 16, 1, 1, bootstrap=False),
@@ -52,9 +68,10 @@ def test_every_method_is_judged_on_every_agent(done):
     assert np.isfinite(rows["value"]).all()
     whole = rows[rows["count"] == 11]
     simulators = {*CONFIG.methods, "persim_average"}
+    policies = {"bcq", "morel", "bcq_personal", "omg_rl_personal"}
     for section, names in (
         ("prediction", simulators),
-        ("return", {*simulators, "truth"}),
+        ("return", {*simulators, *policies, "truth"}),
     ):
         part = whole[whole["section"] == section]
         assert set(part["method"]) == names
@@ -83,7 +100,7 @@ def test_a_study_goes_on_where_it_stopped(done):
     with pytest.raises(ValueError, match=r"ridge was 1.0, now 2.0"):
         units.prepare(dataclasses.replace(CONFIG, ridge=2.0), out)
     more = dataclasses.replace(CONFIG, seeds=9)
-    assert len(units.units(units.prepare(more, out).config)) == 9 * 5
+    assert len(units.units(units.prepare(more, out).config)) == 9 * 9
 
 
 def test_summary_is_the_mean_over_seeds_and_agents():
@@ -167,8 +184,8 @@ def test_scales_are_of_those_who_may_be_learned_from(done):
     arrays = dataset.load(directory).trajectories
     own = np.repeat(np.arange(14), arrays.lengths + 1) < 11
     expected = arrays.observations[own].mean(axis=0)
-    np.testing.assert_allclose(known.scale.mean, expected, rtol=1e-3, atol=1e-6)
-    assert np.abs(known.scale.mean - every.scale.mean).max() > 1e-6
+    np.testing.assert_allclose(known.scales.state.mean, expected, rtol=1e-3, atol=1e-6)
+    assert np.abs(known.scales.state.mean - every.scales.state.mean).max() > 1e-6
     change = np.asarray(known.logs.change)[np.asarray(known.logs.agent) < 11]
     np.testing.assert_allclose(change.mean(axis=0), 0.0, atol=1e-4)
     np.testing.assert_allclose(change.std(axis=0), 1.0, rtol=1e-3)

@@ -8,6 +8,7 @@ from typing import Any
 
 from data_prep import control
 from experiments.persim.judging import JudgeConfig
+from experiments.persim.learning import LearnConfig
 from experiments.persim.methods import PastConfig
 from omgrl_jax.learners import online_q
 from omgrl_jax.models import low_rank
@@ -15,6 +16,8 @@ from omgrl_jax.models.ensemble import FitConfig
 from omgrl_jax.models.planner import ShootingConfig
 
 METHODS = ("persim", "one_hot", "context_aware", "untold", "alone")
+# Methods that learn a policy, by their names in experiments.config.
+LEARNERS = ("bcq", "cql", "iql", "sac", "ddqn", "mopo", "morel", "combo", "omg_rl")
 
 
 def _fit() -> FitConfig:
@@ -47,12 +50,17 @@ class Config:
       methods: simulators to compare; PerSim brings its average agent along.
       counts: numbers of agents to learn from besides all of them.
       count_methods: those of the methods that are fitted to fewer agents.
+      learners: methods that learn one policy for all agents from their logs.
+      personal_learners: methods that learn a policy for each judged agent from its log
+        and its PerSim simulator: those that roll a world out do so (mopo, omg_rl),
+        the others learn from imagined episodes as well (bcq).
       ridge: weight of the mean of all agents where a factor is inferred.
       low_rank: PerSim's factors; the other networks are as wide.
       past: what the context-aware model is told.
       fit: how all of them are fitted.
       judge: how they are judged.
       plan: how agents plan.
+      learn: how policies are learned from logs.
       q: how behaviour policies are learned.
     """
 
@@ -75,6 +83,12 @@ class Config:
     count_methods: tuple[str, ...] = dataclasses.field(
         default=("persim", "one_hot", "untold"), metadata={"choices": METHODS[:-1]}
     )
+    learners: tuple[str, ...] = dataclasses.field(
+        default=("bcq", "cql", "morel"), metadata={"choices": LEARNERS}
+    )
+    personal_learners: tuple[str, ...] = dataclasses.field(
+        default=("bcq", "mopo"), metadata={"choices": LEARNERS}
+    )
     ridge: float = dataclasses.field(default=1.0, metadata={"above": 0})
     low_rank: low_rank.Config = dataclasses.field(
         default_factory=lambda: low_rank.Config(rank=3, state_hidden=(64,))
@@ -87,6 +101,7 @@ class Config:
     plan: ShootingConfig = dataclasses.field(
         default_factory=lambda: ShootingConfig(candidates=100)
     )
+    learn: LearnConfig = dataclasses.field(default_factory=LearnConfig)
     q: online_q.Config = dataclasses.field(default_factory=online_q.Config)
 
     def __post_init__(self) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 
 from omgrl_jax.data import dataset as dataset_lib
 from omgrl_jax.data import records as records_lib
-from omgrl_jax.data.records import Standardiser
+from omgrl_jax.data.dataset import Dataset
+from omgrl_jax.data.records import Scales, Space
 from omgrl_jax.models import personal
 from omgrl_jax.models.personal import Changes
 from omgrl_jax.types import Array
@@ -39,8 +40,10 @@ class Cohort(NamedTuple):
     Attributes:
       name: of the dataset.
       hash: of its contents.
+      data: the dataset, of every agent.
+      space: the task.
       logs: their steps.
-      scale: of the `S` state features.
+      scales: of the `S` state features and of rewards.
       changes: of their standardised changes.
       physics: what makes agents differ, name -> [N]; for judges alone.
       num_agents: N.
@@ -49,8 +52,10 @@ class Cohort(NamedTuple):
 
     name: str
     hash: str
+    data: Dataset
+    space: Space
     logs: Logs
-    scale: Standardiser
+    scales: Scales
     changes: Changes
     physics: dict[str, np.ndarray]
     num_agents: int
@@ -143,8 +148,10 @@ def load(directory: str, past_steps: int, unseen: int = 0) -> Cohort:
     return Cohort(
         name=schema.name,
         hash=data.hash,
+        data=data,
+        space=space,
         logs=logs,
-        scale=scales.state,
+        scales=scales,
         changes=changes,
         physics={k: np.asarray(v, np.float64) for k, v in physics.items()},
         num_agents=arrays.lengths.size,

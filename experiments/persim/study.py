@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import tqdm
 
-from experiments.persim import factors, judging, methods
+from experiments.persim import factors, judging, methods, policies
 from experiments.persim.units import Ready, Unit, fitted, simulators, units
 from omgrl_jax.models import low_rank
 from omgrl_jax.runtime import storage
@@ -80,6 +80,8 @@ def judge(ready: Ready, unit: Unit) -> list[Row]:
             ready.scales,
         )
         return _returns(unit, earned)
+    if policies.is_learned(unit.method):
+        return _returns(unit, policies.returns(ready, unit))
     params = fitted(ready, unit)
     rows = _judged(ready, unit, params)
     whole = unit.count == ready.seen.size

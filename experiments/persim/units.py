@@ -19,6 +19,13 @@ from experiments.persim.methods import Model
 from omgrl_jax.runtime import parameters
 from omgrl_jax.types import Params
 
+# Behind the name of a method that learns a policy for each agent.
+PERSONAL = "_personal"
+_PURPOSES = (
+    *("fit", "predict", "control", "unseen"),
+    *("behaviour", "world", "imagine", "learn"),
+)
+
 
 class Unit(NamedTuple):
     """One simulator fitted with one seed, or planning with the true physics.
@@ -40,7 +47,7 @@ class Unit(NamedTuple):
 
     def key(self, purpose: str) -> jax.Array:
         """A key by seed and purpose, so that all methods meet the same episodes."""
-        number = ("fit", "predict", "control", "unseen").index(purpose)
+        number = _PURPOSES.index(purpose)
         return jax.random.fold_in(jax.random.key(self.seed), number)
 
 
@@ -93,6 +100,9 @@ def units(config: Config) -> list[Unit]:
     for seed in config.seed_list:
         found.append(Unit("truth", known, seed))
         found += [Unit(name, known, seed) for name in config.methods]
+        found += [Unit(name, known, seed) for name in config.learners]
+        personal = (f"{name}{PERSONAL}" for name in config.personal_learners)
+        found += [Unit(name, known, seed) for name in personal]
         found += [Unit(name, count, seed) for count in config.counts for name in fewer]
     return found
 
@@ -125,7 +135,7 @@ def prepare(config: Config, out: pathlib.Path) -> Ready:
         config=config,
         cohort=cohort,
         world=judging.World(task, config.past.steps),
-        scales=judging.Scales(cohort.scale, cohort.changes),
+        scales=judging.Scales(cohort.scales.state, cohort.changes),
         models=models,
         seen=everyone[:known],
         unseen=everyone[known:],
