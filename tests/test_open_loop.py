@@ -16,6 +16,7 @@ def test_accuracy_by_hand():
     # Three states count: errors 3 (1 + 4), spreads (4 + 0 + 4) + (4 + 4 + 0).
     assert float(found.rmse) == pytest.approx(np.sqrt(15 / 6))
     assert float(found.r2) == pytest.approx(1 - 15 / 16)
+    assert float(found.steps) == 1.5
 
 
 def test_shapes_that_would_broadcast_are_refused():

@@ -8,7 +8,9 @@ import pytest
 
 from experiments.persim import page
 from experiments.persim.config import METHODS, Config
+from experiments.persim.labels import LABELS
 from experiments.persim.study import Factors
+from experiments.report import drawing
 from experiments.report import page as page_lib
 
 CONFIG = Config(env="cart_pole", seeds=2, agents=60, unseen=10, counts=(30,))
@@ -31,6 +33,10 @@ def study_rows():
                 add("prediction", method, 50, seed, agent, "rmse", 1.0 - r2)
                 add("return", method, 50, seed, agent, "mean", 200.0 - 10 * k - agent)
             add("return", "truth", 50, seed, agent, "mean", 200.0)
+            # A policy learned in PerSim's simulator is no rival of PerSim.
+            add("return", "bcq", 50, seed, agent, "mean", 20.0 + agent)
+            add("return", "bcq_personal", 50, seed, agent, "mean", 250.0)
+            add("prediction", "persim", 50, seed, agent, "steps", 12.25 + agent)
             add("prediction", "persim", 30, seed, agent, "r2", 0.5)
         add("probe", "persim", 50, seed, -1, "force", 0.97 + 0.02 * seed)
         for agent in range(50, 60):
@@ -65,13 +71,16 @@ def test_the_page_says_what_came_of_it(undrawn):
     )
     assert "0.91 ± 0.014" in text  # PerSim's R^2 with its spread over two seeds
     assert "0.5 ± 0" in text  # from 30 agents
+    assert "BCQ + PerSim 250 ± 0 250 ± 0" in text and "22 ± 0 22" in text
+    assert "12.2 13.2 14.2 15.2 16.2" in text  # steps that were predicted
+    assert "from step 11 to step 60" in text
     assert "0.545" in text  # median of unseen agents
     assert "NOT FOR CLINICAL USE" in text
 
 
 def test_figures_are_drawn_and_described(tmp_path):
     written = page.write(tmp_path, CONFIG, study_rows(), factors()).read_text()
-    assert written.count("data:image/svg+xml;base64,") == 4
+    assert written.count("data:image/svg+xml;base64,") == 5
     alts = re.findall(r'alt="([^"]*)"', written)
     assert any("PerSim 0.91" in alt and "One for each 0.51" in alt for alt in alts)
     assert written == page.write(tmp_path, CONFIG, study_rows(), factors()).read_text()
@@ -83,15 +92,15 @@ def test_clipped_marks_are_clipped_means(monkeypatch):
     far = (rows["method"] == "untold") & (rows["agent"] == 2) & (rows["seed"] == 1)
     rows.loc[far & (rows["measure"] == "r2"), "value"] = -90.0
     drawn = []
-    finish = page.drawing.finish
+    finish = drawing.finish
 
     def look(figure, alt, caption):
         for line in figure.axes[0].get_lines():
-            if line.get_label() == page.LABELS["untold"]:
+            if line.get_label() == LABELS["untold"]:
                 drawn.append(np.asarray(line.get_ydata()))
         return finish(figure, alt, caption)
 
-    monkeypatch.setattr(page.drawing, "finish", look)
+    monkeypatch.setattr(drawing, "finish", look)
     page.make(CONFIG, rows, None)
     np.testing.assert_allclose(drawn[0], [0.61, 0.61, -0.5, 0.61, 0.61])
 

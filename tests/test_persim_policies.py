@@ -38,8 +38,8 @@ ANY = Policy(lambda params, states: jnp.log(jnp.full((*states.shape[:-1], 3), 1 
 
 
 def logs():
-    """Two logs of pushes to the right, of 3 and 4 steps."""
-    rows, rewards, lengths = [], [], [3, 4]
+    """Two logs of pushes to the right, of 3 and 5 steps."""
+    rows, rewards, lengths = [], [], [3, 5]
     for gain, length in zip(GAINS, lengths, strict=True):
         x = 0.9 + gain * np.arange(length + 1)
         rows.append(np.stack([x, 0.6 + 0.5 * (x - 0.9)], axis=1))
@@ -52,7 +52,7 @@ def logs():
     )
     arrays = dataset.Trajectories(
         observations=np.concatenate(rows).astype(np.float32),
-        actions=np.full(7, 2, np.int32),
+        actions=np.full(8, 2, np.int32),
         lengths=np.array(lengths, np.int32),
         patients=np.arange(2),
         split=np.zeros(2, np.int32),
@@ -132,9 +132,9 @@ def test_imagined_episodes_join_the_agents_own_log():
     given = ready()
     more = policies.imagine(given, jax.random.key(1), world(), ANY, ())[1:]
     own = policies._own(given, 1, [])
-    assert own.transitions.shape == (4,) and own.windows.shape == (3,)
+    assert own.transitions.shape == (5,) and own.windows.shape == (4,)
     both = policies._own(given, 1, more)
-    assert both.transitions.shape[0] == 4 + more[0].actions.size
+    assert both.transitions.shape[0] == 5 + more[0].actions.size
     step = records.transition_at(both, both.transitions)
     raw = SCALES.state.invert(step.state)
     following = SCALES.state.invert(step.next_state)
@@ -142,7 +142,7 @@ def test_imagined_episodes_join_the_agents_own_log():
     np.testing.assert_allclose(following, expected, atol=1e-4)
     earned = REWARD.invert(step.outcome)[:, 0]
     np.testing.assert_allclose(earned, -np.abs(following[:, 0]), atol=1e-4)
-    assert both.stay[both.transitions[4:]].min() == 1  # apart from the log, stay 0
+    assert both.stay[both.transitions[5:]].min() == 1  # apart from the log, stay 0
     # What experts did are windows of the log alone.
     np.testing.assert_array_equal(both.windows, own.windows)
 
@@ -150,12 +150,12 @@ def test_imagined_episodes_join_the_agents_own_log():
 def test_records_of_several_agents_are_filled_up_evenly():
     parts = [policies._own(ready(), n, []) for n in range(2)]
     both = learning.stacked(parts)
-    assert both.states.shape == (2, 5, 2) and both.transitions.shape == (2, 4)
-    np.testing.assert_array_equal(both.transitions[0], [0, 1, 2, 0])
-    np.testing.assert_array_equal(both.transitions[1], [0, 1, 2, 3])
-    np.testing.assert_array_equal(both.windows, [[0, 1, 0], [0, 1, 2]])
+    assert both.states.shape == (2, 6, 2) and both.transitions.shape == (2, 5)
+    np.testing.assert_array_equal(both.transitions[0], [0, 1, 2, 0, 1])
+    np.testing.assert_array_equal(both.transitions[1], [0, 1, 2, 3, 4])
+    np.testing.assert_array_equal(both.windows, [[0, 1, 0, 1], [0, 1, 2, 3]])
     np.testing.assert_array_equal(both.states[0, :4], parts[0].states)
-    np.testing.assert_array_equal(both.states[0, 4], 0.0)
+    np.testing.assert_array_equal(both.states[0, 4:], 0.0)
     short = parts[0]._replace(windows=parts[0].windows[:0])
     assert learning.stacked([short, parts[1]]).windows.shape == (2, 0)
 
@@ -194,21 +194,22 @@ def test_each_agent_learns_from_its_own_world():
 def test_play_takes_the_likeliest_action_up_to_the_end():
     def log_probs(params, states):
         x = SCALES.state.invert(states)[..., 0]
-        away = jnp.where(x > params, 1.0, 0.0)  # standing still is less likely
-        return jnp.stack([-away, -2.0 * jnp.ones_like(x), away - 1.0], axis=-1)
+        right = jnp.where(x < params, 0.0, -1.0)  # standing still is least likely
+        return jnp.stack([-1.0 - right, -2.0 * jnp.ones_like(x), right], axis=-1)
 
     world = judging.World(TASK, 2)
     config = judging.JudgeConfig(episodes=3)
-    physics = Gain(jnp.asarray([0.4, 0.2]))
+    physics = Gain(jnp.asarray([0.4, 0.5]))
     policy, key = Policy(log_probs), jax.random.key(0)
-    found = judging.play(world, policy, config, key, physics, jnp.zeros(2), SCALES)
+    goals = jnp.array([2.0, 9.0])  # the second is never reached
+    found = judging.play(world, policy, config, key, physics, goals, SCALES)
     keys = jax.random.split(jax.random.key(0), (2, 3))
-    for n, gain in enumerate((0.4, 0.2)):
+    for n, (gain, goal) in enumerate([(0.4, 2.0), (0.5, 9.0)]):
         for k in range(3):
             first_key, _ = jax.random.split(keys[n, k])
             x, total = float(TASK.reset(first_key)[0]), 0.0
-            for _ in range(12):  # always to the right
-                x += gain
+            for _ in range(12):
+                x += gain if x < goal else -gain
                 total -= abs(x)
                 if x > 3.0:
                     break

@@ -19,7 +19,8 @@ from experiments import fitting
 from experiments.config import rolls_out
 from experiments.persim import judging, learning, units, worlds
 from experiments.persim.config import LEARNERS
-from experiments.persim.units import PERSONAL, Ready, Unit
+from experiments.persim.summary import PERSONAL
+from experiments.persim.units import Ready, Unit
 from experiments.persim.worlds import PersonalWorld
 from omgrl_jax.data import dataset
 from omgrl_jax.data import records as records_lib

@@ -159,7 +159,8 @@ def _predicted(
     rows = []
     for measure, values in accuracy._asdict().items():
         numbers = np.asarray(values, np.float64)
-        sane = np.where(np.isfinite(numbers), numbers, _WORST[measure])
+        worst = _WORST.get(measure, math.nan)
+        sane = np.where(np.isfinite(numbers), numbers, worst)
         rows += _rows(section, unit, agents, measure, sane)
     return rows
 

@@ -8,6 +8,8 @@ import pandas as pd
 from experiments.report import estimates
 
 _NO_RIVALS = ("persim", "persim_average", "truth")
+# Behind the name of a method that learns in an agent's PerSim simulator.
+PERSONAL = "_personal"
 ALL = -1  # in the column `agent`: the mean over agents
 
 
@@ -83,6 +85,7 @@ def compared(rows: pd.DataFrame, section: str, measure: str) -> Compared | None:
     for _, own in part.groupby("agent"):
         by_seed = own.pivot(index="seed", columns="method", values="value")
         rivals = by_seed.drop(columns=list(_NO_RIVALS), errors="ignore")
+        rivals = rivals.loc[:, ~rivals.columns.str.endswith(PERSONAL)]
         if rivals.empty or "persim" not in by_seed:
             return None
         best = str(rivals.mean().idxmax())

@@ -16,11 +16,10 @@ from experiments.persim import logs as logs_lib
 from experiments.persim.config import Config
 from experiments.persim.logs import Cohort
 from experiments.persim.methods import Model
+from experiments.persim.summary import PERSONAL
 from omgrl_jax.runtime import parameters
 from omgrl_jax.types import Params
 
-# Behind the name of a method that learns a policy for each agent.
-PERSONAL = "_personal"
 _PURPOSES = (
     *("fit", "predict", "control", "unseen"),
     *("behaviour", "world", "imagine", "learn"),

@@ -15,19 +15,21 @@ class Accuracy(NamedTuple):
       rmse: [] root of the mean squared error over features, steps and episodes.
       r2: [] coefficient of determination, features weighted by their variance: 1 is
         exact, 0 no better than their means.
+      steps: [] states that counted in each episode, on average.
     """
 
     rmse: Array
     r2: Array
+    steps: Array
 
 
 def accuracy(predicted: Array, true: Array, counted: Array) -> Accuracy:
     """Compares predicted with true states.
 
     Args:
-      predicted: [..., S].
-      true: [..., S].
-      counted: [...] bool, which states count; at least one.
+      predicted: [N, ..., S] of N episodes.
+      true: [N, ..., S].
+      counted: [N, ...] bool, which states count; at least one.
 
     Returns:
       The accuracy over all that count.
@@ -45,4 +47,5 @@ def accuracy(predicted: Array, true: Array, counted: Array) -> Accuracy:
     return Accuracy(
         rmse=jnp.sqrt(jnp.sum(error) / (total * true.shape[-1])),
         r2=1.0 - jnp.sum(error) / spread,
+        steps=total / counted.shape[0],
     )

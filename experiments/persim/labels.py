@@ -1,0 +1,71 @@
+"""What the study's methods are called, what they are, how they are drawn."""
+
+from experiments.report import drawing
+
+# Methods that learn a policy, by their names in experiments.config.
+_LEARNERS = {
+    "bcq": "BCQ",
+    "cql": "CQL",
+    "iql": "IQL",
+    "sac": "SAC",
+    "ddqn": "Double DQN",
+    "mopo": "MOPO",
+    "morel": "MOReL",
+    "combo": "COMBO",
+    "omg_rl": "OMG-RL",
+}
+LABELS = {
+    "truth": "True physics",
+    "persim": "PerSim",
+    "persim_average": "Average agent",
+    "one_hot": "Agent's number",
+    "context_aware": "Agent's past",
+    "untold": "One for all",
+    "alone": "One for each",
+    "from_log": "From a short log",
+    "from_covariates": "From the physics",
+    "average": "Average agent",
+    **_LEARNERS,
+    **{f"{name}_personal": f"{label} + PerSim" for name, label in _LEARNERS.items()},
+}
+NOTES = {
+    "truth": "plans with the agent's real physics: what the others are measured by",
+    "persim": "latent factors of agents, actions and states",
+    "persim_average": "PerSim with the mean factor of all agents for everyone: what is "
+    "left without what is personal",
+    "one_hot": "a network that is told the agent's number",
+    "context_aware": "a network that is told the last steps of the episode",
+    "untold": "one network for all agents, told nothing",
+    "alone": "a network for each agent, from its own log alone",
+    **{
+        name: "one policy for all agents, learned from their logs" for name in _LEARNERS
+    },
+    **{
+        f"{name}_personal": "a policy for each agent, learned in its PerSim simulator"
+        for name in _LEARNERS
+    },
+}
+STYLES = {
+    "truth": (drawing.BLACK, "_"),
+    "persim": (drawing.BLUE, "o"),
+    "persim_average": (drawing.SKY, "h"),
+    "one_hot": (drawing.RED, "s"),
+    "context_aware": (drawing.GREEN, "^"),
+    "untold": (drawing.ORANGE, "D"),
+    "alone": (drawing.PURPLE, "P"),
+    "bcq": (drawing.RED, "s"),
+    "bcq_personal": (drawing.RED, "o"),
+    "cql": (drawing.GREEN, "^"),
+    "cql_personal": (drawing.GREEN, "o"),
+    "morel": (drawing.ORANGE, "D"),
+    "morel_personal": (drawing.ORANGE, "o"),
+    "mopo": (drawing.PURPLE, "P"),
+    "mopo_personal": (drawing.PURPLE, "o"),
+    "omg_rl": (drawing.SKY, "h"),
+    "omg_rl_personal": (drawing.SKY, "o"),
+    **{
+        f"{name}{more}": (drawing.GREY, marker)
+        for name in ("iql", "sac", "ddqn", "combo")
+        for more, marker in (("", "v"), ("_personal", "o"))
+    },
+}
