@@ -37,7 +37,7 @@ CONFIG = Config(
     counts=(8,),
     methods=("persim", "context_aware", "alone"),
     count_methods=("persim",),
-    learners=("bcq", "morel"),
+    learners=("cql", "morel"),
     personal_learners=("bcq", "omg_rl"),
     learn=LearnConfig(
         epochs=1,
@@ -68,7 +68,7 @@ def test_every_method_is_judged_on_every_agent(done):
     assert np.isfinite(rows["value"]).all()
     whole = rows[rows["count"] == 11]
     simulators = {*CONFIG.methods, "persim_average"}
-    policies = {"bcq", "morel", "bcq_personal", "omg_rl_personal"}
+    policies = {"cql", "morel", "bcq_personal", "omg_rl_personal"}
     for section, names in (
         ("prediction", simulators),
         ("return", {*simulators, *policies, "truth"}),
@@ -211,6 +211,16 @@ def test_steps_that_choose_the_epoch_are_not_learned_from(done, monkeypatch):
     assert not train & held_out
     assert len(train | held_out) == few.agent.size
     assert seen["train"].shape[0] == seen["stay"].size == 950
+
+
+def test_an_agent_never_seen_has_no_simulator(done):
+    ready = units.prepare(CONFIG, done[0])
+    params = units.fitted(ready, units.Unit("persim", 11, 0))
+    for agents in (np.array([0, 14]), np.array([14, -1])):
+        with pytest.raises(ValueError, match=r"agent 14 is not in .* are 0\.\.13"):
+            units.simulators(ready, "persim", params, agents)
+        with pytest.raises(ValueError, match=r"agent 14 is not in"):
+            logs.of_agents(ready.cohort, agents)
 
 
 def made_up(done):

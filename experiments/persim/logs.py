@@ -160,9 +160,33 @@ def load(directory: str, past_steps: int, unseen: int = 0) -> Cohort:
 
 
 def of_agents(cohort: Cohort, agents: np.ndarray) -> Logs:
-    """The steps of some agents, who keep their numbers."""
+    """The steps of some agents, who keep their numbers.
+
+    Raises:
+      ValueError: if one of them is not in the dataset.
+    """
+    check_known(cohort, agents)
     kept = np.flatnonzero(np.isin(np.asarray(cohort.logs.agent), agents))
     return jax.tree.map(lambda x: x[kept], cohort.logs)
+
+
+def check_known(cohort: Cohort, agents: np.ndarray) -> None:
+    """Stops at agents of whom nothing is known, where arrays would give another's.
+
+    Args:
+      cohort: all agents of a dataset.
+      agents: numbers of agents.
+
+    Raises:
+      ValueError: naming the first that is not in the dataset.
+    """
+    strange = agents[(agents < 0) | (agents >= cohort.num_agents)]
+    if strange.size:
+        raise ValueError(
+            f"agent {strange[0]} is not in the dataset '{cohort.name}', whose agents "
+            f"are 0..{cohort.num_agents - 1}; the factor of another one is inferred "
+            "from its log (omgrl_jax.models.low_rank.infer)"
+        )
 
 
 def stretches(agent: np.ndarray) -> np.ndarray:

@@ -177,7 +177,12 @@ def _template(ready: Ready, unit: Unit) -> Any:
 def simulators(
     ready: Ready, method: str, params: Params, agents: np.ndarray
 ) -> tuple[Any, judging.Personalise]:
-    """What is known of agents, leaves [N, ...], and how it becomes simulators."""
+    """What is known of agents, leaves [N, ...], and how it becomes simulators.
+
+    Raises:
+      ValueError: if one of them is not in the dataset.
+    """
+    logs_lib.check_known(ready.cohort, agents)
     model, cohort = ready.models[method], ready.cohort
     if method == "context_aware":
         # The past of an episode comes later: what is known is the encoder.
