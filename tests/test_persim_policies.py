@@ -9,6 +9,7 @@ import pytest
 from line_world import SCALES, TASK, Gain, knowing
 
 from experiments.persim import judging, learning, policies, worlds
+from experiments.persim.units import Unit
 from omgrl_jax.data import dataset, records
 from omgrl_jax.data.records import Scales, Standardiser
 from omgrl_jax.learners import dyna
@@ -33,6 +34,7 @@ LEARN = learning.LearnConfig(
     ),
     rollout=RolloutConfig(horizon=2, rollouts=2, kept_epochs=1),
 )
+UNIT = Unit("bcq_personal", 2, 1)
 # Says the same of every action.
 ANY = Policy(lambda params, states: jnp.log(jnp.full((*states.shape[:-1], 3), 1 / 3)))
 
@@ -107,7 +109,7 @@ def test_a_world_earns_by_the_tasks_rule_and_stands_still_at_the_end(way):
 
 
 def test_imagined_episodes_live_in_the_agents_own_simulators():
-    found = policies.imagine(ready(), jax.random.key(1), world(), ANY, ())
+    found = policies.imagine(ready(), UNIT, world(), ANY, ())
     assert len(found) == 2
     for gain, arrays in zip(GAINS, found, strict=True):
         assert arrays.lengths.size == LEARN.episodes
@@ -130,7 +132,7 @@ def test_imagined_episodes_live_in_the_agents_own_simulators():
 
 def test_imagined_episodes_join_the_agents_own_log():
     given = ready()
-    more = policies.imagine(given, jax.random.key(1), world(), ANY, ())[1:]
+    more = policies.imagine(given, UNIT, world(), ANY, ())[1:]
     own = policies._own(given, 1, [])
     assert own.transitions.shape == (5,) and own.windows.shape == (4,)
     both = policies._own(given, 1, more)
@@ -162,7 +164,7 @@ def test_records_of_several_agents_are_filled_up_evenly():
 
 def test_each_agent_learns_from_its_own_world():
     given = ready()
-    more = policies.imagine(given, jax.random.key(2), world(), ANY, ())
+    more = policies.imagine(given, UNIT, world(), ANY, ())
     own = learning.stacked([policies._own(given, n, more[n : n + 1]) for n in range(2)])
     method = learning.make("ddqn", LEARN, given.cohort.space, worlds.of_one(TASK), ANY)
     params = learning.train_each(

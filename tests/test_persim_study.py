@@ -37,8 +37,9 @@ CONFIG = Config(
     counts=(8,),
     methods=("persim", "context_aware", "alone"),
     count_methods=("persim",),
-    learners=("cql", "morel"),
+    learners=("morel",),
     personal_learners=("bcq", "omg_rl"),
+    alone_learners=("cql",),
     learn=LearnConfig(
         epochs=1,
         behaviour_hidden=(4,),
@@ -68,7 +69,7 @@ def test_every_method_is_judged_on_every_agent(done):
     assert np.isfinite(rows["value"]).all()
     whole = rows[rows["count"] == 11]
     simulators = {*CONFIG.methods, "persim_average"}
-    policies = {"cql", "morel", "bcq_personal", "omg_rl_personal"}
+    policies = {"morel", "bcq_personal", "omg_rl_personal", "cql_alone"}
     for section, names in (
         ("prediction", simulators),
         ("return", {*simulators, *policies, "truth"}),

@@ -17,7 +17,8 @@ from omgrl_jax.models.planner import ShootingConfig
 
 METHODS = ("persim", "one_hot", "context_aware", "untold", "alone")
 # Methods that learn a policy, by their names in experiments.config.
-LEARNERS = ("bcq", "cql", "iql", "sac", "ddqn", "mopo", "morel", "combo", "omg_rl")
+_RECORDED = ("bcq", "cql", "iql", "sac", "ddqn")  # they roll nothing out
+LEARNERS = (*_RECORDED, "mopo", "morel", "combo", "omg_rl")
 
 
 def _fit() -> FitConfig:
@@ -54,6 +55,7 @@ class Config:
       personal_learners: methods that learn a policy for each judged agent from its log
         and its PerSim simulator: those that roll a world out do so (mopo, omg_rl),
         the others learn from imagined episodes as well (bcq).
+      alone_learners: methods that do so from its log alone.
       ridge: weight of the mean of all agents where a factor is inferred.
       low_rank: PerSim's factors; the other networks are as wide.
       past: what the context-aware model is told.
@@ -88,6 +90,9 @@ class Config:
     )
     personal_learners: tuple[str, ...] = dataclasses.field(
         default=("bcq", "mopo"), metadata={"choices": LEARNERS}
+    )
+    alone_learners: tuple[str, ...] = dataclasses.field(
+        default=("bcq",), metadata={"choices": _RECORDED}
     )
     ridge: float = dataclasses.field(default=1.0, metadata={"above": 0})
     low_rank: low_rank.Config = dataclasses.field(

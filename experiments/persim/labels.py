@@ -27,6 +27,7 @@ LABELS = {
     "average": "Average agent",
     **_LEARNERS,
     **{f"{name}_personal": f"{label} + PerSim" for name, label in _LEARNERS.items()},
+    **{f"{name}_alone": f"{label}, own log" for name, label in _LEARNERS.items()},
 }
 NOTES = {
     "truth": "plans with the agent's real physics: what the others are measured by",
@@ -44,6 +45,17 @@ NOTES = {
         f"{name}_personal": "a policy for each agent, learned in its PerSim simulator"
         for name in _LEARNERS
     },
+    **{
+        f"{name}_alone": "a policy for each agent, from its own log alone"
+        for name in _LEARNERS
+    },
+}
+_COLOURS = dict.fromkeys(_LEARNERS, drawing.GREY) | {
+    "bcq": drawing.RED,
+    "cql": drawing.GREEN,
+    "morel": drawing.ORANGE,
+    "mopo": drawing.PURPLE,
+    "omg_rl": drawing.SKY,
 }
 STYLES = {
     "truth": (drawing.BLACK, "_"),
@@ -53,19 +65,9 @@ STYLES = {
     "context_aware": (drawing.GREEN, "^"),
     "untold": (drawing.ORANGE, "D"),
     "alone": (drawing.PURPLE, "P"),
-    "bcq": (drawing.RED, "s"),
-    "bcq_personal": (drawing.RED, "o"),
-    "cql": (drawing.GREEN, "^"),
-    "cql_personal": (drawing.GREEN, "o"),
-    "morel": (drawing.ORANGE, "D"),
-    "morel_personal": (drawing.ORANGE, "o"),
-    "mopo": (drawing.PURPLE, "P"),
-    "mopo_personal": (drawing.PURPLE, "o"),
-    "omg_rl": (drawing.SKY, "h"),
-    "omg_rl_personal": (drawing.SKY, "o"),
     **{
-        f"{name}{more}": (drawing.GREY, marker)
-        for name in ("iql", "sac", "ddqn", "combo")
-        for more, marker in (("", "v"), ("_personal", "o"))
+        f"{name}{behind}": (colour, marker)
+        for name, colour in _COLOURS.items()
+        for behind, marker in (("", "s"), ("_personal", "o"), ("_alone", "v"))
     },
 }

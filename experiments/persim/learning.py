@@ -45,7 +45,7 @@ class LearnConfig:
 
     epochs: int = dataclasses.field(default=100, metadata={"min": 1})
     behaviour_hidden: tuple[int, ...] = (64, 64)
-    episodes: int = dataclasses.field(default=20, metadata={"min": 1})
+    episodes: int = dataclasses.field(default=100, metadata={"min": 1})
     explore: float = dataclasses.field(default=0.5, metadata={"min": 0, "max": 1})
     world: WorldConfig = dataclasses.field(
         default_factory=lambda: WorldConfig(hidden=(64, 64))

@@ -3,7 +3,7 @@
 `bcq`, `cql`, `morel`, ... learn one policy for all agents from the logs of all. A
 method with `_personal` behind its name learns one for each judged agent from its own
 log and its PerSim simulator: by rolling that out, or, where it cannot, from imagined
-episodes that join the log.
+episodes that join the log. With `_alone` it has nothing but that log.
 """
 
 import functools
@@ -19,7 +19,7 @@ from experiments import fitting
 from experiments.config import rolls_out
 from experiments.persim import judging, learning, units, worlds
 from experiments.persim.config import LEARNERS
-from experiments.persim.summary import PERSONAL
+from experiments.persim.summary import ALONE, PERSONAL
 from experiments.persim.units import Ready, Unit
 from experiments.persim.worlds import PersonalWorld
 from omgrl_jax.data import dataset
@@ -31,7 +31,7 @@ from omgrl_jax.models import absent
 from omgrl_jax.models import world as world_lib
 from omgrl_jax.models.rollout import rollout
 from omgrl_jax.runtime import parameters
-from omgrl_jax.types import Array, Key, Params, Policy
+from omgrl_jax.types import Array, Dynamics, Key, Params, Policy
 
 # Made once for all seeds, so that it is compiled once.
 _world = functools.cache(world_lib.make)
@@ -52,12 +52,22 @@ class Learned(NamedTuple):
 
 def is_learned(method: str) -> bool:
     """Whether a unit's method is one of these."""
-    return method.removesuffix(PERSONAL) in LEARNERS
+    return _parts(method)[0] in LEARNERS
+
+
+def _parts(method: str) -> tuple[str, str]:
+    """The name of a method, and what stands behind it."""
+    for behind in (PERSONAL, ALONE):
+        if method.endswith(behind):
+            return method.removesuffix(behind), behind
+    return method, ""
 
 
 def returns(ready: Ready, unit: Unit) -> Array:
     """Learns a unit's policies and plays them: [N, episodes] returns."""
-    learned = (_personal if unit.method.endswith(PERSONAL) else _of_all)(ready, unit)
+    name, behind = _parts(unit.method)
+    learn = {"": _of_all, PERSONAL: _personal, ALONE: _alone}[behind]
+    learned = learn(ready, unit, name)
     return judging.play(
         ready.world,
         learned.policy,
@@ -69,11 +79,11 @@ def returns(ready: Ready, unit: Unit) -> Array:
     )
 
 
-def _of_all(ready: Ready, unit: Unit) -> Learned:
+def _of_all(ready: Ready, unit: Unit, name: str) -> Learned:
     config, space = ready.config.learn, ready.cohort.space
     train, held_out = _split(ready)
     policy, mu = _behaviour(ready, unit)
-    rolling = rolls_out(unit.method, config.run(), space, policy)
+    rolling = rolls_out(name, config.run(), space, policy)
     world = _world(config.world, space) if rolling else absent.make()
     params = absent.params(ready.cohort.scales)
     if rolling:
@@ -87,39 +97,61 @@ def _of_all(ready: Ready, unit: Unit) -> Learned:
             held_out,
         )
     dynamics = worlds.ruled(world.dynamics, ready.world.task)
-    method = learning.make(unit.method, config, space, dynamics, policy)
+    method = learning.make(name, config, space, dynamics, policy)
     data = dyna.Data(train, params, mu)
     learned = learning.train(method, unit.key("learn"), data, config.epochs)
     return Learned(method.policy, _for_each(learned, ready.judged.size))
 
 
-def _personal(ready: Ready, unit: Unit) -> Learned:
-    config, space = ready.config.learn, ready.cohort.space
-    name, agents = unit.method.removesuffix(PERSONAL), ready.judged.size
+def _personal(ready: Ready, unit: Unit, name: str) -> Learned:
+    config = ready.config.learn
     policy, mu = _behaviour(ready, unit)
-    dynamics = worlds.of_one(ready.world.task)
     simulators = units.fitted(ready, unit._replace(method="persim"))
     own, _ = units.simulators(ready, "persim", simulators, ready.judged)
-    world = PersonalWorld(own, _for_each(ready.cohort.scales, agents))
-    imagined: list[Trajectories] = []
-    if not rolls_out(name, config.run(), space, policy):
+    world = PersonalWorld(own, _for_each(ready.cohort.scales, ready.judged.size))
+    imagined = [[]] * ready.judged.size
+    if not rolls_out(name, config.run(), ready.cohort.space, policy):
         policy = learning.exploring(policy, config.explore)
-        imagined = imagine(ready, unit.key("imagine"), world, policy, mu)
-    records = [_own(ready, n, imagined[n : n + 1]) for n in range(agents)]
-    method = learning.make(name, config, space, dynamics, policy)
-    data = dyna.Data(learning.stacked(records), world, _for_each(mu, agents))
+        imagined = [[x] for x in imagine(ready, unit, world, policy, mu)]
+    records = [_own(ready, n, more) for n, more in enumerate(imagined)]
+    dynamics = worlds.of_one(ready.world.task)
+    return _each(ready, unit, name, dynamics, policy, world, mu, records)
+
+
+def _alone(ready: Ready, unit: Unit, name: str) -> Learned:
+    policy, mu = _behaviour(ready, unit)
+    world = _for_each(absent.params(ready.cohort.scales), ready.judged.size)
+    records = [_own(ready, n, []) for n in ready.judged]
+    dynamics = absent.make().dynamics
+    return _each(ready, unit, name, dynamics, policy, world, mu, records)
+
+
+def _each(
+    ready: Ready,
+    unit: Unit,
+    name: str,
+    dynamics: Dynamics,
+    policy: Policy,
+    world: Any,
+    mu: Params,
+    records: list[Records],
+) -> Learned:
+    """Learns a policy of each judged agent from its own records and world."""
+    config = ready.config.learn
+    method = learning.make(name, config, ready.cohort.space, dynamics, policy)
+    data = dyna.Data(learning.stacked(records), world, _for_each(mu, len(records)))
     learned = learning.train_each(method, unit.key("learn"), data, config.epochs)
     return Learned(method.policy, learned)
 
 
 def imagine(
-    ready: Ready, key: Key, world: PersonalWorld, policy: Policy, params: Params
+    ready: Ready, unit: Unit, world: PersonalWorld, policy: Policy, params: Params
 ) -> list[Trajectories]:
     """Episodes of a policy in the judged agents' own simulators.
 
     Args:
       ready: of `units.prepare`.
-      key: consumed.
+      unit: whose episodes they are.
       world: of each agent, leaves [N, ...].
       policy: who acts.
       params: its parameters.
@@ -150,7 +182,7 @@ def imagine(
             done=jax.vmap(jax.vmap(task.done))(raw[:, 1:]),
         )
 
-    keys = jax.random.split(key, ready.judged.size)
+    keys = jax.random.split(unit.key("imagine"), ready.judged.size)
     found = []
     for n in range(ready.judged.size):
         own = jax.tree.map(lambda x, n=n: x[n], world)

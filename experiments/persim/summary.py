@@ -10,6 +10,8 @@ from experiments.report import estimates
 _NO_RIVALS = ("persim", "persim_average", "truth")
 # Behind the name of a method that learns in an agent's PerSim simulator.
 PERSONAL = "_personal"
+# Behind one that learns from an agent's own log and nothing else.
+ALONE = "_alone"
 ALL = -1  # in the column `agent`: the mean over agents
 
 

@@ -16,7 +16,7 @@ from experiments.persim import logs as logs_lib
 from experiments.persim.config import Config
 from experiments.persim.logs import Cohort
 from experiments.persim.methods import Model
-from experiments.persim.summary import PERSONAL
+from experiments.persim.summary import ALONE, PERSONAL
 from omgrl_jax.runtime import parameters
 from omgrl_jax.types import Params
 
@@ -100,8 +100,9 @@ def units(config: Config) -> list[Unit]:
         found.append(Unit("truth", known, seed))
         found += [Unit(name, known, seed) for name in config.methods]
         found += [Unit(name, known, seed) for name in config.learners]
-        personal = (f"{name}{PERSONAL}" for name in config.personal_learners)
-        found += [Unit(name, known, seed) for name in personal]
+        single = [f"{name}{PERSONAL}" for name in config.personal_learners]
+        single += [f"{name}{ALONE}" for name in config.alone_learners]
+        found += [Unit(name, known, seed) for name in single]
         found += [Unit(name, count, seed) for count in config.counts for name in fewer]
     return found
 
