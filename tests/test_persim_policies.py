@@ -114,9 +114,11 @@ def test_imagined_episodes_live_in_the_agents_own_simulators():
     for gain, arrays in zip(GAINS, found, strict=True):
         assert arrays.lengths.size == LEARN.episodes
         starts = dataset.row_starts(arrays.lengths)
-        np.testing.assert_allclose(
-            arrays.observations[starts], [[0.9, 0.6]] * LEARN.episodes, atol=1e-5
-        )
+        # Anywhere in any log but at its end.
+        begun = np.round(arrays.observations[starts][:, 0], 4)
+        known = [0.9, 1.3, 1.7, 0.9, 0.5, 0.1, -0.3, -0.7]
+        assert {*begun.tolist()} <= {*np.float32(known).tolist()}
+        assert len({*begun.tolist()}) > 4
         before = np.delete(np.arange(len(arrays.observations)), starts + arrays.lengths)
         raw, following = arrays.observations[before], arrays.observations[before + 1]
         expected = moved(raw, arrays.actions, gain)

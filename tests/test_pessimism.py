@@ -123,9 +123,10 @@ def test_other_uncertainties_are_chosen_by_name():
 
 
 @functools.cache
-def mopo_run(penalty):
+def mopo_run(penalty, uncertainty="noise"):
     space, data = task()
-    made = mopo.make(mopo.Config(penalty, AGENT, ROLLOUT), space, DYNAMICS)
+    config = mopo.Config(penalty, AGENT, ROLLOUT, uncertainty)
+    made = mopo.make(config, space, DYNAMICS)
     return trained(made, data, 3)
 
 
@@ -146,6 +147,13 @@ def test_mopo_without_a_penalty_is_combo_without_conservatism():
     dear = mopo_run(1.0)[0].agent
     same = jax.tree.map(np.array_equal, dear.critic.params, wanted.critic.params)
     assert not any(jax.tree.leaves(same))
+
+
+def test_mopo_may_fear_disagreement_instead():
+    state, _ = mopo_run(1.0, "disagreement")
+    rows = jax.tree.map(lambda x: x[:36], state.buffer.rows)
+    wanted = np.array([0.1, 0.2, 0.7])[rows.action]
+    np.testing.assert_allclose(rows.uncertainty, wanted, rtol=1e-6)
 
 
 def test_rows_after_a_halt_are_repeats_of_the_visited_ones():

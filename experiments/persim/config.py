@@ -53,8 +53,8 @@ class Config:
       count_methods: those of the methods that are fitted to fewer agents.
       learners: methods that learn one policy for all agents from their logs.
       personal_learners: methods that learn a policy for each judged agent from its log
-        and its PerSim simulator: those that roll a world out do so (mopo, omg_rl),
-        the others learn from imagined episodes as well (bcq).
+        and imagined episodes in its PerSim simulator, which they roll out as well if
+        they can (mopo, omg_rl).
       alone_learners: methods that do so from its log alone.
       ridge: weight of the mean of all agents where a factor is inferred.
       low_rank: PerSim's factors; the other networks are as wide.

@@ -15,6 +15,7 @@ import numpy as np
 
 from experiments.config import ALGORITHMS, Problem, RunConfig
 from experiments.training import at_home
+from omgrl_jax.algorithms import mopo
 from omgrl_jax.data.records import Records, Space
 from omgrl_jax.learners import actor as actor_lib
 from omgrl_jax.learners import dyna
@@ -34,8 +35,8 @@ class LearnConfig:
     Attributes:
       epochs: training epochs.
       behaviour_hidden: widths of the behaviour policy's layers.
-      episodes: imagined episodes of each judged agent that join its log, for personal
-        learners that cannot roll a simulator out by themselves.
+      episodes: imagined episodes of each judged agent that join its log where a method
+        learns for it alone.
       explore: share of random actions in them; the others are the behaviour policy's.
       world: the model of all agents that is rolled out where none is personal.
       agent: actor and critic.
@@ -71,6 +72,7 @@ class LearnConfig:
             behaviour_hidden=self.behaviour_hidden,
             world=self.world,
             agent=self.agent,
+            mopo=mopo.Config(uncertainty="disagreement"),  # simulators know no noise
             rollout=self.rollout,
             reward=self.reward,
         )

@@ -2,8 +2,8 @@
 
 `bcq`, `cql`, `morel`, ... learn one policy for all agents from the logs of all. A
 method with `_personal` behind its name learns one for each judged agent from its own
-log and its PerSim simulator: by rolling that out, or, where it cannot, from imagined
-episodes that join the log. With `_alone` it has nothing but that log.
+log and from imagined episodes in its PerSim simulator, which it rolls out as well if
+it can. With `_alone` it has nothing but that log.
 """
 
 import functools
@@ -22,7 +22,6 @@ from experiments.persim.config import LEARNERS
 from experiments.persim.summary import ALONE, PERSONAL
 from experiments.persim.units import Ready, Unit
 from experiments.persim.worlds import PersonalWorld
-from omgrl_jax.data import dataset
 from omgrl_jax.data import records as records_lib
 from omgrl_jax.data.dataset import Trajectories
 from omgrl_jax.data.records import Records
@@ -109,11 +108,11 @@ def _personal(ready: Ready, unit: Unit, name: str) -> Learned:
     simulators = units.fitted(ready, unit._replace(method="persim"))
     own, _ = units.simulators(ready, "persim", simulators, ready.judged)
     world = PersonalWorld(own, _for_each(ready.cohort.scales, ready.judged.size))
-    imagined = [[]] * ready.judged.size
-    if not rolls_out(name, config.run(), ready.cohort.space, policy):
-        policy = learning.exploring(policy, config.explore)
-        imagined = [[x] for x in imagine(ready, unit, world, policy, mu)]
-    records = [_own(ready, n, more) for n, more in enumerate(imagined)]
+    acting = learning.exploring(policy, config.explore)
+    imagined = imagine(ready, unit, world, acting, mu)
+    rolling = rolls_out(name, config.run(), ready.cohort.space, policy)
+    policy = policy if rolling else acting  # who made what it learns from
+    records = [_own(ready, n, [imagined[n]]) for n in ready.judged]
     dynamics = worlds.of_one(ready.world.task)
     return _each(ready, unit, name, dynamics, policy, world, mu, records)
 
@@ -157,13 +156,15 @@ def imagine(
       params: its parameters.
 
     Returns:
-      Of each agent as many episodes as configured, from first states of any log up to
+      Of each agent as many episodes as configured, from any states of any logs up to
       their ends.
     """
     task, scales = ready.world.task, ready.cohort.scales
     arrays = ready.cohort.data.trajectories
-    first = dataset.row_starts(arrays.lengths)[ready.seen]
-    starts = ready.scales.state.apply(jnp.asarray(arrays.observations[first]))
+    owner = np.repeat(np.arange(arrays.lengths.size), arrays.lengths + 1)
+    last = np.append(owner[1:] != owner[:-1], True)  # where an episode may be over
+    rows = arrays.observations[np.isin(owner, ready.seen) & ~last]
+    starts = ready.scales.state.apply(jnp.asarray(rows))
     dynamics, size = worlds.of_one(task), ready.config.learn.episodes
 
     @jax.jit

@@ -4,7 +4,9 @@
 
 Eq. 7 and Algorithm 2: the reward of a rolled-out step is lowered by the uncertainty
 u(s, a), the largest norm, over the members of the world model, of the standard
-deviations that they predict. Critics are not made conservative.
+deviations that they predict; or, for members that predict none, by the largest distance
+between two of their predictions (the paper's ablation). Critics are not made
+conservative.
 """
 
 import dataclasses
@@ -12,7 +14,7 @@ import dataclasses
 from omgrl_jax.data.records import Space
 from omgrl_jax.learners import dyna, known_dyna, pessimism
 from omgrl_jax.learners import soft_actor_critic as sac
-from omgrl_jax.types import Algorithm, Dynamics
+from omgrl_jax.types import Algorithm, Dynamics, Spread
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,11 +26,15 @@ class Config:
         standardised features and channels (lambda of the paper); 0 trusts the world.
       agent: actor and critic.
       rollout: use of the world model.
+      uncertainty: what u is: the "noise" that members predict, or their "disagreement".
     """
 
     penalty: float = dataclasses.field(default=1.0, metadata={"min": 0})
     agent: sac.AgentConfig = dataclasses.field(default_factory=sac.AgentConfig)
     rollout: dyna.RolloutConfig = dataclasses.field(default_factory=dyna.RolloutConfig)
+    uncertainty: str = dataclasses.field(
+        default="noise", metadata={"choices": Spread._fields}
+    )
 
 
 def make(config: Config, space: Space, dynamics: Dynamics) -> Algorithm:
@@ -51,5 +57,5 @@ def make(config: Config, space: Space, dynamics: Dynamics) -> Algorithm:
         config.rollout,
         space,
         dynamics,
-        pessimism.penalty(spread, "noise", config.penalty),
+        pessimism.penalty(spread, config.uncertainty, config.penalty),
     )
