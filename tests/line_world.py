@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from experiments.persim import judging
+from omgrl_jax import actions
 from omgrl_jax.data.records import Standardiser
 from omgrl_jax.envs import control
 from omgrl_jax.models import personal
@@ -29,7 +30,7 @@ def line():
         features=(("x", "m"), ("y", "m")),
         low=(-1.0, -1.0),
         high=(1.0, 1.0),
-        num_actions=3,
+        actions=actions.discrete(3),
         limit=12,
         reset=lambda key: jax.random.uniform(key, (2,), minval=0.5),
         step=step,

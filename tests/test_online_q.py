@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from omgrl_jax import actions
 from omgrl_jax.envs.control import Control
 from omgrl_jax.learners import online_q
 
@@ -21,7 +22,7 @@ def walk():
         features=(("x", "-"),),
         low=(-1.0,),
         high=(1.0,),
-        num_actions=2,
+        actions=actions.discrete(2),
         limit=20,
         reset=lambda key: jnp.zeros(1),
         step=lambda size, state, action: jnp.clip(

@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from omgrl_jax import actions as actions_lib
+from omgrl_jax.actions import ActionSpace
 from omgrl_jax.envs import cartpole
 from omgrl_jax.types import Array, Key
 
@@ -26,11 +28,11 @@ class Control(NamedTuple):
       features: name and unit of each of the `S` state features.
       low: [S] where states usually lie, lower ends.
       high: [S] upper ends.
-      num_actions: `A`.
+      actions: what an agent may do, discrete or continuous.
       limit: steps of an episode, in PerSim's protocol.
       reset: `(key) -> state [S]`, raw units; alike for all agents.
-      step: `(physics, state [S], action []) -> state [S]`.
-      reward: `(state [S], action [], next state [S]) -> []`.
+      step: `(physics, state [S], action [] or [P]) -> state [S]`.
+      reward: `(state [S], action, next state [S]) -> []`.
       done: `(state [S]) -> [] bool`, whether an episode that reaches it is over.
     """
 
@@ -38,12 +40,17 @@ class Control(NamedTuple):
     features: tuple[tuple[str, str], ...]
     low: tuple[float, ...]
     high: tuple[float, ...]
-    num_actions: int
+    actions: ActionSpace
     limit: int
     reset: Callable[[Key], Array]
     step: Callable[[Physics, Array, Array], Array]
     reward: Callable[[Array, Array, Array], Array]
     done: Callable[[Array], Array]
+
+    @property
+    def num_actions(self) -> int:
+        """`A`; 0 where actions are continuous."""
+        return self.actions.count
 
 
 class MountainCar(NamedTuple):
@@ -97,7 +104,7 @@ def mountain_car() -> Control:
         features=(("position", "-"), ("speed", "1/step")),
         low=(left, -top_speed),
         high=(goal, top_speed),
-        num_actions=3,
+        actions=actions_lib.discrete(3),
         limit=500,
         reset=reset,
         step=step,
@@ -141,7 +148,7 @@ def cart_pole() -> Control:
         features=cartpole.FEATURES,
         low=(-widest, -2.0, -steepest, -2.0),
         high=(widest, 2.0, steepest, 2.0),
-        num_actions=2,
+        actions=actions_lib.discrete(2),
         limit=200,
         reset=reset,
         step=step,
