@@ -93,3 +93,28 @@ def test_columns_are_rows_turned(inputs):
     expected = network.apply(params, rows)
     found = networks.apply_columns(params, rows.T)
     np.testing.assert_allclose(found.T, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", TELLERS)
+def test_continuous_actions_join_the_state(kind):
+    model = conditioned.make(TELLERS[kind], (8, 7), STATES, action_dim=3)
+    params = model.init(jax.random.key(0))
+    states, actions = (
+        jax.random.normal(jax.random.key(seed), (5, size))
+        for seed, size in ((1, STATES), (2, 3))
+    )
+    # A state of five features without actions, as far as the layers can tell.
+    joined = np.concatenate([states, actions], axis=1)
+    expected = np.stack([by_hand(kind, params, row, 0) for row in joined])
+    found = model.folded(model.fold(params, told(kind)), states.T, actions.T)
+    np.testing.assert_allclose(found.T, expected, rtol=1e-4, atol=1e-5)
+    off = np.array([0.6, -0.2], np.float32)
+    one = (told(kind), states[1], actions[1], jnp.asarray(expected[1]) + off)
+    loss = float(model.loss((), params, conditioned.Example(*one)))
+    assert loss == pytest.approx(0.1, rel=1e-3)  # (.36 + .04) / 2 / 2
+
+
+def test_mixed_or_missing_action_types_are_refused():
+    for kinds in ({}, {"num_actions": 3, "action_dim": 2}):
+        with pytest.raises(ValueError, match="either discrete or continuous"):
+            conditioned.make(TELLERS["nothing"], (8,), STATES, **kinds)

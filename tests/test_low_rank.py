@@ -161,8 +161,30 @@ def test_continuous_actions_have_a_perceptron_for_their_factor():
     # Twice the agent's factor, twice the change: linear in u by construction.
     twice = model.change(shared, 2 * agents[1], state, action)
     np.testing.assert_allclose(twice, 2 * found, rtol=1e-5)
-    with pytest.raises(ValueError, match="only discrete actions"):
-        model.fold(shared, agents[1])
+    # Folded, it is the same of many states and actions side by side.
+    states, actions = (
+        jax.random.normal(jax.random.key(seed), (30, size))
+        for seed, size in ((0, STATES), (1, 3))
+    )
+    folded = model.folded(model.fold(shared, agents[1]), states.T, actions.T)
+    every = jax.vmap(model.change, in_axes=(None, None, 0, 0))
+    expected = every(shared, agents[1], states, actions)
+    np.testing.assert_allclose(folded.T, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_an_unseen_agent_of_continuous_actions_is_inferred_too():
+    model, (agents, shared) = drawn(num_actions=0, action_dim=3)
+    states, actions = (
+        jax.random.normal(jax.random.key(seed), (40, size))
+        for seed, size in ((0, STATES), (1, 3))
+    )
+    every = jax.vmap(model.change, in_axes=(None, None, 0, 0))
+    change = every(shared, agents[3], states, actions)
+    steps = low_rank.Example(jnp.zeros(40, jnp.int32), states, actions, change)
+    infer = jax.jit(functools.partial(low_rank.infer, model))
+    prior, counted = jnp.mean(agents, axis=0), jnp.ones(40, bool)
+    found = infer(shared, prior, steps, counted, 1e-5)
+    np.testing.assert_allclose(found, agents[3], atol=0.02)
 
 
 @pytest.mark.parametrize("kinds", [(0, 0), (3, 2)])

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from omgrl_jax import actions
 from omgrl_jax.envs import control
 from omgrl_jax.models import planner
 
@@ -177,3 +178,24 @@ def test_cem_keeps_to_the_bounds_and_keeps_what_it_is_told_to():
 def test_more_elites_than_candidates_are_refused():
     with pytest.raises(ValueError, match="elites=50 exceeds candidates=20"):
         planner.CemConfig(candidates=20)
+
+
+def test_planners_of_both_kinds_plan_as_their_methods_do():
+    space = actions.discrete(3)
+    config = planner.ShootingConfig(horizon=3, candidates=50)
+    shooting = planner.shooting(space, config)
+    target = jnp.array([2, 0, 1])
+
+    def score(plans):
+        return -jnp.sum(jnp.square(plans - target[None]), axis=1).astype(jnp.float32)
+
+    last, key = shooting.first(), jax.random.key(3)
+    np.testing.assert_array_equal(last, [0, 0, 0])
+    expected = planner.shoot(jax.random.key(3), score, last, 3, config)
+    np.testing.assert_array_equal(shooting.plan(key, score, last)[0], expected[0])
+    refining = planner.refining(actions.box((-2.0,), (2.0,)), CEM)
+    plan = refining.plan(jax.random.key(0), quadratic, refining.first())
+    np.testing.assert_allclose(plan.actions[:, 0], optimum(), atol=0.02)
+    high = planner.refining(actions.box((1.0,), (3.0,)), CEM)
+    np.testing.assert_array_equal(high.first(), np.full((3, 1), 2.0))
+    assert planner.refining(actions.box((1.0,), (3.0,)), CEM) is high

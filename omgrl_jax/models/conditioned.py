@@ -3,9 +3,9 @@
 What PerSim is compared with: one model for all agents (told nothing), an ensemble that
 is told the agent's number as a one-hot column, and a model that is told the agent's
 last steps through an encoder, after context-aware dynamics (Lee et al. 2020, arXiv
-2005.06800; here with the loss of one step). What is told shifts the first layer, and
-each action has a last layer of its own, so that all of them fold into
-`personal.Personal`.
+2005.06800; here with the loss of one step). What is told shifts the first layer.
+Discrete actions have a last layer each; continuous ones join the state. All of them
+fold into `personal.Personal`.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from omgrl_jax import actions as actions_lib
 from omgrl_jax import networks
+from omgrl_jax.models import personal as personal_lib
 from omgrl_jax.models.personal import Personal
 from omgrl_jax.ops.likelihood import regression_loss
 from omgrl_jax.types import Array, Key, Params
@@ -26,7 +28,7 @@ class Example(NamedTuple):
     Attributes:
       told: what the model is told: [] the agent's number, or [Q] its past.
       state: [S] standardised.
-      action: [] int32.
+      action: [] int32, or [P] of order one where actions are continuous.
       change: [S] standardised change of the state.
     """
 
@@ -55,11 +57,13 @@ class Conditioned(NamedTuple):
       init: `(key) -> params`.
       loss: `(context, params, example) -> []`, `regression_loss` of the change.
       fold: `(params, told) -> Personal`.
+      folded: how the folded parameters answer.
     """
 
     init: Callable[[Key], Params]
     loss: Callable[[Any, Params, Example], Array]
     fold: Callable[[Params, Array], Personal]
+    folded: personal_lib.Change
 
 
 class _Params(NamedTuple):
@@ -116,8 +120,9 @@ def make(
     teller: Teller,
     widths: tuple[int, ...],
     state_dim: int,
-    num_actions: int,
+    num_actions: int = 0,
     huber: float = 0.0,
+    action_dim: int = 0,
 ) -> Conditioned:
     """Builds the functions.
 
@@ -125,22 +130,28 @@ def make(
       teller: what the model is told.
       widths: of its layers, at least one.
       state_dim: S.
-      num_actions: A.
+      num_actions: A, for discrete actions.
       huber: see `ops.likelihood.regression_loss`.
+      action_dim: P, for continuous ones.
 
     Returns:
       The functions.
+
+    Raises:
+      ValueError: unless actions are either discrete or continuous.
     """
+    actions_lib.check_kind(num_actions, action_dim)
+    discrete, layers = num_actions > 0, max(num_actions, 1)
     body = networks.MLP(widths[:-1], widths[-1])
 
     def init(key: Key) -> _Params:
         teller_key, body_key, head_key = jax.random.split(key, 3)
-        shape = (num_actions, widths[-1], state_dim)
+        shape = (layers, widths[-1], state_dim)
         scale = jnp.sqrt(jnp.float32(widths[-1]))
         network = Personal(
-            body=body.init(body_key, jnp.zeros(state_dim)),
+            body=body.init(body_key, jnp.zeros(state_dim + action_dim)),
             head=jax.random.normal(head_key, shape) / scale,
-            bias=jnp.zeros((num_actions, state_dim)),
+            bias=jnp.zeros((layers, state_dim)),
         )
         return _Params(teller.init(teller_key, widths[0]), network)
 
@@ -154,8 +165,12 @@ def make(
     def loss(context: Any, params: _Params, example: Example) -> Array:
         del context
         personal = fold(params, example.told)
-        hidden = jax.nn.relu(networks.apply(body, personal.body, example.state))
+        inputs, layer = example.state, example.action
+        if not discrete:
+            inputs, layer = jnp.concatenate([inputs, example.action]), 0
+        hidden = jax.nn.relu(networks.apply(body, personal.body, inputs))
         every = jnp.einsum("w,aws->as", hidden, personal.head) + personal.bias
-        return regression_loss(every[example.action] - example.change, huber)
+        return regression_loss(every[layer] - example.change, huber)
 
-    return Conditioned(init, loss, fold)
+    folded = personal_lib.change if discrete else personal_lib.change_joined
+    return Conditioned(init, loss, fold, folded)

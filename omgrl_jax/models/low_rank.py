@@ -5,9 +5,10 @@ The change of state feature d of agent n is
     sum_k u[n, k] a_k(action) g[d, k](state)
 
 with latent factors of agents, actions and states of rank R: agents with few data borrow
-from each other what g and a are, and keep u as their own. Once an agent (and, where
-actions are discrete, an action) is given, the sum over k folds into the last layer of
-g: the personal simulator of an agent costs no more than a plain perceptron.
+from each other what g and a are, and keep u as their own. Once an agent is given, u
+folds into the last layer of g, and with it the table of discrete actions: the personal
+simulator of an agent costs no more than a plain perceptron. Of continuous actions a is
+a perceptron, which weighs R last layers.
 """
 
 import dataclasses
@@ -17,8 +18,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from omgrl_jax import actions as actions_lib
 from omgrl_jax import networks
-from omgrl_jax.models.personal import Personal
+from omgrl_jax.models import personal
+from omgrl_jax.models.personal import Mixed, Personal
 from omgrl_jax.ops import regression
 from omgrl_jax.ops.likelihood import regression_loss
 from omgrl_jax.types import Array, Key, Params
@@ -58,7 +61,7 @@ class Example(NamedTuple):
     Attributes:
       agent: [] int32 whose step.
       state: [S] standardised.
-      action: [] int32, or [P] where actions are continuous.
+      action: [] int32, or [P] of order one where actions are continuous.
       change: [S] standardised change of the state.
     """
 
@@ -104,15 +107,16 @@ class LowRank(NamedTuple):
       change: `(shared, u [R], state [S], action) -> [S]`, standardised.
       response: `(shared, state [S], action) -> [S, R]`; its product with u is `change`.
       loss: `(context, factors, example) -> []`, `regression_loss` of the change.
-      fold: `(shared, u [R]) -> Personal`; raises ValueError where actions are
-        continuous.
+      fold: `(shared, u [R]) -> Personal`, or `Mixed` where actions are continuous.
+      folded: how the folded parameters answer.
     """
 
     init: Callable[[Key], Factors]
     change: Callable[[Shared, Array, Array, Array], Array]
     response: Callable[[Shared, Array, Array], Array]
     loss: Callable[[Any, Factors, Example], Array]
-    fold: Callable[[Shared, Array], Personal]
+    fold: Callable[[Shared, Array], Personal | Mixed]
+    folded: personal.Change
 
 
 def make(
@@ -137,11 +141,7 @@ def make(
     Raises:
       ValueError: unless actions are either discrete or continuous.
     """
-    if (num_actions > 0) == (action_dim > 0):
-        raise ValueError(
-            f"num_actions={num_actions}, action_dim={action_dim}: actions are either "
-            "discrete or continuous, so that one must be 0 and the other above"
-        )
+    actions_lib.check_kind(num_actions, action_dim)
     discrete, rank = num_actions > 0, config.rank
     width = config.state_hidden[-1]
     body = networks.MLP(config.state_hidden[:-1], width)
@@ -184,11 +184,7 @@ def make(
         found = change(factors.shared, u, example.state, example.action)
         return regression_loss(found - example.change, config.huber)
 
-    def fold(shared: Shared, u: Array) -> Personal:
-        if not discrete:
-            raise ValueError(
-                "only discrete actions can be folded into the state factor"
-            )
+    def fold_table(shared: Shared, u: Array) -> Personal:
         weights = u[None] * shared.actions  # [A, R]
         return Personal(
             body=shared.body,
@@ -196,7 +192,17 @@ def make(
             bias=jnp.einsum("sk,ak->as", shared.bias, weights),
         )
 
-    return LowRank(init, change, response, loss, fold)
+    def fold_network(shared: Shared, u: Array) -> Mixed:
+        network = Personal(
+            body=shared.body,
+            head=jnp.einsum("wsk,k->kws", shared.head, u),
+            bias=jnp.einsum("sk,k->ks", shared.bias, u),
+        )
+        return Mixed(network, shared.actions)
+
+    if discrete:
+        return LowRank(init, change, response, loss, fold_table, personal.change)
+    return LowRank(init, change, response, loss, fold_network, personal.change_mixed)
 
 
 def _unit(key: Key, shape: tuple[int, ...], fan_in: int) -> Array:

@@ -6,12 +6,14 @@ cross-entropy method. Both know the world by a score of plans alone, such as
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from omgrl_jax.actions import ActionSpace
 from omgrl_jax.types import Array, Key
 
 Score = Callable[[Array], Array]
@@ -62,6 +64,18 @@ class CemConfig:
             raise ValueError(
                 f"elites={self.elites} exceeds candidates={self.candidates}"
             )
+
+
+class Planner(NamedTuple):
+    """One way to plan; static. Made by `shooting` or `refining`.
+
+    Attributes:
+      first: `() -> [H, ...]`, what stands for the last plan where there was none.
+      plan: `(key, score, last [H, ...]) -> Plan`; `last` is `shifted`.
+    """
+
+    first: Callable[[], Array]
+    plan: Callable[[Key, Score, Array], "Plan"]
 
 
 class Plan(NamedTuple):
@@ -195,6 +209,35 @@ def cem(
         refine, (last, deviation), jax.random.split(key, config.iterations)
     )
     return Plan(mean, score(mean[None])[0])
+
+
+# Cached, so that planners of equal settings are equal and nothing is compiled twice.
+@functools.cache
+def shooting(actions: ActionSpace, config: ShootingConfig) -> Planner:
+    """`shoot` as a planner of discrete actions."""
+
+    def plan(key: Key, score: Score, last: Array) -> Plan:
+        return shoot(key, score, last, actions.count, config)
+
+    return Planner(lambda: actions.zeros(config.horizon), plan)
+
+
+@functools.cache
+def refining(actions: ActionSpace, config: CemConfig) -> Planner:
+    """`cem` as a planner of continuous actions; plans begin in their box's middle."""
+
+    def bounds() -> tuple[Array, Array]:
+        # Made anew by each trace: arrays of a trace must not outlive it.
+        return jnp.array(actions.low), jnp.array(actions.high)
+
+    def plan(key: Key, score: Score, last: Array) -> Plan:
+        return cem(key, score, last, *bounds(), config)
+
+    def first() -> Array:
+        low, high = bounds()
+        return jnp.broadcast_to(0.5 * (low + high)[None], (config.horizon, low.size))
+
+    return Planner(first, plan)
 
 
 def _sane(values: Array) -> Array:
