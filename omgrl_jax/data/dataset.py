@@ -78,10 +78,11 @@ class Dataset(NamedTuple):
     hash: str
 
 
-# name -> (axes, numpy kind); axes: R rows, M actions, N stays, F features, C channels
+# name -> (axes, numpy kind); axes: R rows, M actions, N stays, F features, C channels,
+# P features of continuous actions
 _FIELDS = {
     "observations": ("RF", "f"),
-    "actions": ("M", "i"),
+    "actions": ("M", "i"),  # or `_CONTINUOUS`
     "lengths": ("N", "i"),
     "patients": ("N", "i"),
     "split": ("N", "i"),
@@ -93,6 +94,7 @@ _FIELDS = {
     "channel_ages": ("RC", "f"),
     "channel_censored": ("RC", "b"),
 }
+_CONTINUOUS = ("MP", "f")
 _REQUIRED = ("observations", "actions", "lengths", "patients", "split", "terminals")
 _DTYPES = {"f": np.float32, "i": np.int32, "b": np.bool_}
 
@@ -124,8 +126,9 @@ def validate(schema: Schema, trajectories: Trajectories) -> None:
         "N": lengths.size,
         "F": len(schema.features),
         "C": len(schema.channels),
+        "P": len(schema.actions.low),
     }
-    for name, (axes, kind) in _FIELDS.items():
+    for name, (axes, kind) in _fields(schema).items():
         array = getattr(trajectories, name)
         if array is None:
             _expect(name not in _REQUIRED, name, "is missing")
@@ -163,8 +166,9 @@ def save(directory: str | pathlib.Path, schema: Schema, arrays: Trajectories) ->
       DatasetError: if the dataset is not sound; nothing is written then.
     """
     given = {k: v for k, v in arrays._asdict().items() if v is not None}
+    kinds = {name: kind for name, (_, kind) in _fields(schema).items()}
     typed = arrays._replace(
-        **{k: _typed(k, np.asarray(v), _FIELDS[k][1]) for k, v in given.items()}
+        **{k: _typed(k, np.asarray(v), kinds[k]) for k, v in given.items()}
     )
     validate(schema, typed)
     directory = pathlib.Path(directory)
@@ -219,12 +223,17 @@ def load(directory: str | pathlib.Path) -> Dataset:
 def content_hash(schema: Schema, trajectories: Trajectories) -> str:
     """SHA-256 over the schema and every array, as hexadecimal text."""
     digest = hashlib.sha256(schema_lib.to_json(schema, "").encode())
-    for name, (_, kind) in _FIELDS.items():
+    for name, (_, kind) in _fields(schema).items():
         array = getattr(trajectories, name)
         if array is not None:
             digest.update(name.encode())
             digest.update(np.ascontiguousarray(array, _DTYPES[kind]).tobytes())
     return digest.hexdigest()
+
+
+def _fields(schema: Schema) -> dict[str, tuple[str, str]]:
+    """The arrays of a dataset: name -> (axes, numpy kind)."""
+    return _FIELDS if schema.actions.count else {**_FIELDS, "actions": _CONTINUOUS}
 
 
 def _typed(name: str, array: np.ndarray, kind: str) -> np.ndarray:
@@ -286,12 +295,15 @@ def _check_array(name: str, array: np.ndarray, shape: tuple, kind: str) -> None:
 
 def _check_values(schema: Schema, trajectories: Trajectories) -> None:
     actions = np.asarray(trajectories.actions)
-    wrong = np.flatnonzero((actions < 0) | (actions >= schema.actions.count))
-    _expect(
-        wrong.size == 0,
-        "actions",
-        f"row {_first(wrong)} is outside 0..{schema.actions.count - 1}",
-    )
+    if schema.actions.count:
+        low, high = 0, schema.actions.count - 1
+        allowed = f"0..{high}"
+    else:
+        bounds = np.asarray([schema.actions.low, schema.actions.high], np.float32)
+        low, high = bounds[:, None]
+        allowed = "the bounds of schema.json"
+    wrong = np.argwhere((actions < low) | (actions > high))
+    _expect(wrong.size == 0, "actions", f"row {_first(wrong)} is outside {allowed}")
     split = np.asarray(trajectories.split)
     wrong = np.flatnonzero((split < 0) | (split >= len(SPLITS)))
     _expect(wrong.size == 0, "split", f"stay {_first(wrong)} is not 0, 1 or 2")

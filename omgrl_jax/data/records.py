@@ -121,16 +121,28 @@ class Records(NamedTuple):
     windows: Array
 
 
-def make_space(schema: Schema, state: str | None = None) -> Space:
+def make_space(
+    schema: Schema, state: str | None = None, continuous: bool = False
+) -> Space:
     """The shape of the task that a schema and one of its states describe.
 
     Args:
       schema: the dataset's schema.
       state: name of the state; None for the default.
+      continuous: whether actions may be continuous, for models that know them;
+        algorithms choose among discrete ones.
 
     Returns:
-      The space.
+      The space; where actions are continuous `num_actions` is 0.
+
+    Raises:
+      ValueError: if actions are continuous and must not be.
     """
+    if not schema.actions.count and not continuous:
+        raise ValueError(
+            f"dataset '{schema.name}': its actions are continuous; this needs discrete "
+            "ones (bins of doses, for example). Only experiments.persim takes others"
+        )
     stored, tracked = schema.state(state)
     names = [schema.features[i].name for i in stored] + [t.name for t in tracked]
     dynamic = [k for k, i in enumerate(stored) if not schema.features[i].static]

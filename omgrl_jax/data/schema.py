@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from omgrl_jax import actions as actions_lib
 from omgrl_jax.data import tracking
 from omgrl_jax.data.tracking import Tracked
 
@@ -49,7 +50,7 @@ class Channel:
 
 @dataclasses.dataclass(frozen=True)
 class Actions:
-    """Discrete actions.
+    """The actions: discrete, or continuous where `count` is 0 and bounds are given.
 
     Attributes:
       count: number of actions `A`.
@@ -57,6 +58,8 @@ class Actions:
       edges: `A - 1` upper bin edges (may be empty where actions are no doses).
       amounts: `A` doses that represent the bins; zeros where actions are no doses.
       labels: `A` texts for tables and figures.
+      low: smallest values of the `P` features of continuous actions.
+      high: largest ones.
     """
 
     count: int
@@ -64,6 +67,14 @@ class Actions:
     edges: tuple[float, ...] = ()
     amounts: tuple[float, ...] = ()
     labels: tuple[str, ...] = ()
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+
+    def space(self) -> actions_lib.ActionSpace:
+        """What an agent may do."""
+        if self.count:
+            return actions_lib.discrete(self.count)
+        return actions_lib.box(self.low, self.high)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,19 +161,7 @@ def check(schema: Schema) -> None:
             f"'{column.name}': scale '{column.scale}' is not one of "
             f"{', '.join(SCALES)}",
         )
-    actions = schema.actions
-    _require(actions.count >= 2, "actions.count: at least two actions are needed")
-    for field in ("amounts", "labels"):
-        given = getattr(actions, field)
-        _require(
-            len(given) in (0, actions.count),
-            f"actions.{field}: {len(given)} values for {actions.count} actions",
-        )
-    _require(
-        len(actions.edges) in (0, actions.count - 1),
-        f"actions.edges: {actions.count - 1} edges separate {actions.count} bins, "
-        f"{len(actions.edges)} given",
-    )
+    _check_actions(schema.actions)
     tracking.check(schema.tracked, schema.channel_names)
     for state, members in schema.states.items():
         unknown = [m for m in members if m not in names]
@@ -192,6 +191,9 @@ def check(schema: Schema) -> None:
 def to_json(schema: Schema, content_hash: str) -> str:
     """The text of `schema.json`."""
     fields = {"version": VERSION, **dataclasses.asdict(schema)}
+    if schema.actions.count:  # as it was before there were continuous actions
+        for name in ("low", "high"):
+            del fields["actions"][name]
     return json.dumps({**fields, "content_hash": content_hash}, indent=1) + "\n"
 
 
@@ -316,3 +318,26 @@ def _frozen(value: Any) -> Any:
 
 def _pair(value: Any) -> tuple[float, float] | None:
     return None if value is None else (float(value[0]), float(value[1]))
+
+
+def _check_actions(actions: Actions) -> None:
+    """Checks the actions of a schema."""
+    if actions.low or actions.high:
+        _require(actions.count == 0, "actions: a count for discrete ones, or bounds")
+        try:
+            actions.space()
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"actions: {error}") from error
+    else:
+        _require(actions.count >= 2, "actions.count: at least two actions are needed")
+    for field in ("amounts", "labels"):
+        given = getattr(actions, field)
+        _require(
+            len(given) in (0, actions.count),
+            f"actions.{field}: {len(given)} values for {actions.count} actions",
+        )
+    _require(
+        len(actions.edges) in (0, actions.count - 1),
+        f"actions.edges: {actions.count - 1} edges separate {actions.count} bins, "
+        f"{len(actions.edges)} given",
+    )
