@@ -3,9 +3,10 @@
     python -m data_prep.control --env=cart_pole --data=pure --out=DIR
 
 N agents have physics drawn from the ranges of the paper (NeurIPS 2021, Section 5). Five
-behaviour policies are learned in five other settings (`learners/online_q.py`), and each
-agent is recorded for one episode under one of them: `pure`; `pure_eps_20`, ...: the
-same with a share of random actions; `random`: random actions alone. The dataset holds
+behaviour policies are learned in five other settings (`learners/online_q.py`, or where
+actions are continuous `learners/online_td3.py`), and each agent is recorded for one
+episode under one of them: `pure`; `pure_eps_20`, ...: the same with a share of random
+actions; `random`: random actions alone, for which nothing is learned. The dataset holds
 what was seen and done; the physics, which no method may see, stand in `schema.json`
 under `simulator`, for whoever judges.
 """
@@ -23,7 +24,8 @@ from absl import flags, logging
 
 from omgrl_jax.data import dataset
 from omgrl_jax.envs import control
-from omgrl_jax.learners import online_q
+from omgrl_jax.envs.half_cheetah import HalfCheetah, half_cheetah
+from omgrl_jax.learners import online, online_q, online_td3
 from omgrl_jax.runtime import devices, script
 from omgrl_jax.runtime import flags as config_flags
 from omgrl_jax.types import Array, Key, Params
@@ -34,20 +36,31 @@ class Setting(NamedTuple):
 
     Attributes:
       task: makes the task.
+      behaviour: `(task, config of the logs) ->` how behaviour policies are learned.
       ranges: lower and upper ends of the physics from which agents are drawn.
       trained: physics of the five settings in which behaviour policies learn.
       judged: those of the five agents on which methods are judged.
     """
 
     task: Callable[[], control.Control]
+    behaviour: Callable[[control.Control, "Config"], online.Behaviour]
     ranges: tuple[Any, Any]
     trained: Any
     judged: Any
 
 
+def _by_values(task: control.Control, config: "Config") -> online.Behaviour:
+    return online_q.behaviour(task, config.q)
+
+
+def _by_gradients(task: control.Control, config: "Config") -> online.Behaviour:
+    return online_td3.behaviour(task, config.td3)
+
+
 SETTINGS = {
     "mountain_car": Setting(
         task=control.mountain_car,
+        behaviour=_by_values,
         ranges=(control.MountainCar(1e-4), control.MountainCar(3.5e-3)),
         trained=control.MountainCar(
             np.array([0.0003, 0.00075, 0.00175, 0.0025, 0.003])
@@ -56,6 +69,7 @@ SETTINGS = {
     ),
     "cart_pole": Setting(
         task=control.cart_pole,
+        behaviour=_by_values,
         ranges=(control.CartPole(2.0, 0.15), control.CartPole(18.0, 0.85)),
         trained=control.CartPole(
             np.array([6.0, 14.0, 10.0, 10.0, 10.0]),
@@ -64,6 +78,20 @@ SETTINGS = {
         judged=control.CartPole(
             np.array([2.0, 10.0, 18.0, 10.0, 10.0]),
             np.array([0.5, 0.5, 0.5, 0.85, 0.15]),
+        ),
+    ),
+    # The paper names no settings for behaviour; these lie between the judged ones.
+    "half_cheetah": Setting(
+        task=half_cheetah,
+        behaviour=_by_gradients,
+        ranges=(HalfCheetah(0.2, 0.2), HalfCheetah(1.8, 1.8)),
+        trained=HalfCheetah(
+            np.array([1.0, 0.6, 1.4, 1.0, 1.0]),
+            np.array([1.0, 1.0, 1.0, 0.6, 1.4]),
+        ),
+        judged=HalfCheetah(
+            np.array([0.3, 1.7, 0.3, 1.7, 1.0]),
+            np.array([1.7, 0.3, 0.3, 1.7, 1.0]),
         ),
     ),
 }
@@ -80,7 +108,8 @@ class Config:
       data: which behaviour.
       agents: how many agents, the judged five among them.
       seed: seed of everything that is drawn.
-      q: how behaviour policies are learned.
+      q: how behaviour policies are learned, where actions are discrete.
+      td3: how they are learned, where actions are continuous.
     """
 
     env: str = dataclasses.field(
@@ -90,6 +119,7 @@ class Config:
     agents: int = dataclasses.field(default=500, metadata={"min": 10})
     seed: int = 0
     q: online_q.Config = dataclasses.field(default_factory=online_q.Config)
+    td3: online_td3.Config = dataclasses.field(default_factory=online_td3.Config)
 
 
 class Recorded(NamedTuple):
@@ -97,7 +127,7 @@ class Recorded(NamedTuple):
 
     Attributes:
       states: [N, H + 1, S] raw.
-      actions: [N, H] int32.
+      actions: [N, H] int32, or [N, H, P].
       rewards: [N, H].
       done: [N, H] whether the state after the step ends the episode.
     """
@@ -122,20 +152,24 @@ def agents_of(config: Config) -> Any:
     )
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def learn(
-    task: control.Control, config: online_q.Config, key: Key, physics: Any
-) -> Params:
+@functools.partial(jax.jit, static_argnums=0)
+def learn(behaviour: online.Behaviour, key: Key, physics: Any) -> Params:
     """Behaviour policies of the five settings, leaves [5, ...]."""
-    one = functools.partial(online_q.train, task=task, config=config)
     keys = jax.random.split(key, physics[0].shape[0])
-    return jax.vmap(lambda key, physics: one(key, physics=physics))(keys, physics)
+    return jax.vmap(behaviour.train)(keys, physics)
+
+
+def by_chance(task: control.Control) -> online.Behaviour:
+    """No behaviour at all, for logs of random actions alone."""
+    return online.Behaviour(
+        train=lambda key, physics: (), act=lambda params, state: task.actions.zeros()
+    )
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def play(
     task: control.Control,
-    config: online_q.Config,
+    behaviour: online.Behaviour,
     key: Key,
     params: Params,
     physics: Any,
@@ -145,7 +179,7 @@ def play(
 
     Args:
       task: the task.
-      config: shape of the policies.
+      behaviour: how policies act.
       key: consumed.
       params: the policy of each agent, leaves [N, ...].
       physics: of each agent, leaves [N].
@@ -159,10 +193,9 @@ def play(
         def step(carry: tuple[Array, Key], _: None) -> tuple[tuple[Array, Key], tuple]:
             state, key = carry
             key, random_key, mix_key = jax.random.split(key, 3)
-            best = jnp.argmax(online_q.values(task, config, params, state))
-            random = jax.random.randint(random_key, (), 0, task.num_actions)
+            random = task.actions.draw(random_key, ())
             mixed = jax.random.bernoulli(mix_key, epsilon)
-            action = jnp.where(mixed, random, best).astype(jnp.int32)
+            action = jnp.where(mixed, random, behaviour.act(params, state))
             following = task.step(physics, state, action)
             reward = task.reward(state, action, following)
             seen = (following, action, reward, task.done(following))
@@ -207,7 +240,9 @@ def to_schema(config: Config, physics: Any) -> dataset.Schema:
     return dataset.Schema(
         name=f"{config.env}_{config.data}",
         features=tuple(dataset.Feature(*feature) for feature in task.features),
-        actions=dataset.Actions(task.num_actions),
+        actions=dataset.Actions(
+            task.actions.count, low=task.actions.low, high=task.actions.high
+        ),
         step_hours=1.0,
         reward={"kind": "recorded"},
         simulator={
@@ -229,21 +264,20 @@ def write(config: Config, out: str | pathlib.Path) -> dataset.Trajectories:
       The arrays written.
     """
     setting = SETTINGS[config.env]
-    task, physics = setting.task(), agents_of(config)
+    task, physics, epsilon = setting.task(), agents_of(config), DATA[config.data]
+    made = by_chance(task) if epsilon == 1.0 else setting.behaviour(task, config)
     learn_key, play_key = jax.random.split(jax.random.key(config.seed))
-    policies = learn(
-        task, config.q, learn_key, jax.tree.map(jnp.asarray, setting.trained)
-    )
+    policies = learn(made, learn_key, jax.tree.map(jnp.asarray, setting.trained))
     rng = np.random.default_rng([config.seed, 1])
     chosen = rng.integers(len(setting.trained[0]), size=config.agents)
     params = jax.tree.map(lambda x: x[chosen], policies)
     recorded = play(
         task,
-        config.q,
+        made,
         play_key,
         params,
         jax.tree.map(jnp.asarray, physics),
-        DATA[config.data],
+        epsilon,
     )
     arrays = to_trajectories(jax.device_get(recorded))
     dataset.save(out, to_schema(config, physics), arrays)

@@ -74,11 +74,11 @@ def test_a_seed_decides_everything(written, tmp_path):
 def played(epsilon):
     task = prep.SETTINGS["mountain_car"].task()
     physics = type(prep.agents_of(prep.Config()))(jnp.full(30, 0.0025))
-    params = prep.learn(
-        task, Q, jax.random.key(0), jax.tree.map(lambda x: x[:1], physics)
-    )
+    behaviour = online_q.behaviour(task, Q)
+    one = jax.tree.map(lambda x: x[:1], physics)
+    params = prep.learn(behaviour, jax.random.key(0), one)
     params = jax.tree.map(lambda x: jnp.repeat(x, 30, axis=0), params)
-    found = prep.play(task, Q, jax.random.key(1), params, physics, epsilon)
+    found = prep.play(task, behaviour, jax.random.key(1), params, physics, epsilon)
     q = online_q.values(
         task, Q, jax.tree.map(lambda x: x[0], params), found.states[:, :-1]
     )

@@ -1,13 +1,10 @@
 """Double deep Q-learning in a simulator (van Hasselt et al. 2016, arXiv 1509.06461).
 
-The only learner here that may try what it likes: it makes the behaviour policies whose
-logs the offline methods get. Many copies of the environment run side by side, start
-anywhere between the task's bounds, and now and then start anew, so that rare states are
-met without a schedule of exploration.
+Copies of the environment start anywhere between the task's bounds, so that rare states
+are met without a schedule of exploration.
 """
 
 import dataclasses
-import functools
 from typing import NamedTuple
 
 import jax
@@ -16,10 +13,12 @@ import optax
 
 from omgrl_jax import optimize
 from omgrl_jax.data import buffer as buffer_lib
+from omgrl_jax.data.buffer import Buffer
 from omgrl_jax.envs.control import Control, Physics
 from omgrl_jax.learners import critic as critic_lib
+from omgrl_jax.learners import online
 from omgrl_jax.ops import value
-from omgrl_jax.types import Array, Key, Params, Transition
+from omgrl_jax.types import Array, Key, Params
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,14 +53,23 @@ class Config:
 class _State(NamedTuple):
     critic: optimize.Learner
     target: Params
-    buffer: buffer_lib.Buffer
-    states: Array
 
 
 def values(task: Control, config: Config, params: Params, states: Array) -> Array:
     """Action values [..., A] of raw states [..., S]; the policy is their argmax."""
     critic = _critic(task, config)
-    return critic.values(params, _scaled(task, states))[0]
+    return critic.values(params, online.scaled(task, states))[0]
+
+
+def behaviour(task: Control, config: Config) -> online.Behaviour:
+    """Behaviour policies of discrete actions."""
+
+    def act(params: Params, state: Array) -> Array:
+        return jnp.argmax(values(task, config, params, state)).astype(jnp.int32)
+
+    return online.Behaviour(
+        train=lambda key, physics: train(key, task, physics, config), act=act
+    )
 
 
 def train(key: Key, task: Control, physics: Physics, config: Config) -> Params:
@@ -76,19 +84,27 @@ def train(key: Key, task: Control, physics: Physics, config: Config) -> Params:
     Returns:
       Parameters of `values`.
     """
+    loop = online.Loop(config.copies, config.steps, config.capacity, config.restart)
+    last = online.run(key, task, physics, _learner(task, config), loop)
+    return last.critic.params
+
+
+def _learner(task: Control, config: Config) -> online.Learner:
     critic = _critic(task, config)
     optimizer = optimize.adam(config.learning_rate, 10.0)
     loss = critic_lib.make_td_loss(critic, config.discount)
     critic_step = optimize.gradient_step(loss, optimizer)
-    take = jax.vmap(functools.partial(task.step, physics))
     every = jnp.ones(task.num_actions, bool)
 
-    def explore(key: Key, params: Params, states: Array) -> Array:
+    def init(key: Key) -> _State:
+        params = critic.init(key)
+        return _State(optimize.start(optimizer, params), params)
+
+    def explore(state: _State, key: Key, states: Array) -> Array:
         greedy_key, random_key = jax.random.split(key)
-        q = critic.values(params, _scaled(task, states))[0]
-        shape = (config.copies,)
-        random = jax.random.randint(random_key, shape, 0, task.num_actions, jnp.int32)
-        tried = jax.random.bernoulli(greedy_key, config.epsilon, shape)
+        q = critic.values(state.critic.params, online.scaled(task, states))[0]
+        random = task.actions.draw(random_key, (config.copies,))
+        tried = jax.random.bernoulli(greedy_key, config.epsilon, (config.copies,))
         return jnp.where(tried, random, jnp.argmax(q, axis=-1).astype(jnp.int32))
 
     def anywhere(key: Key) -> Array:
@@ -96,7 +112,8 @@ def train(key: Key, task: Control, physics: Physics, config: Config) -> Params:
         shape = (config.copies, len(task.low))
         return low + (high - low) * jax.random.uniform(key, shape)
 
-    def learn(state: _State, batch: Transition) -> _State:
+    def learn(state: _State, key: Key, buffer: Buffer) -> _State:
+        batch = buffer_lib.sample(buffer, key, config.batch_size)
         v_t = jax.vmap(value.double_q_value, in_axes=(0, 0, None))(
             critic.values(state.target, batch.next_state)[0],
             critic.values(state.critic.params, batch.next_state)[0],
@@ -107,64 +124,10 @@ def train(key: Key, task: Control, physics: Physics, config: Config) -> Params:
         target = optax.incremental_update(
             learner.params, state.target, config.target_rate
         )
-        return state._replace(critic=learner, target=target)
+        return _State(learner, target)
 
-    def update(carry: tuple[_State, Key], _: None) -> tuple[tuple[_State, Key], None]:
-        state, key = carry
-        key, act_key, restart_key, start_key, batch_key = jax.random.split(key, 5)
-        actions = explore(act_key, state.critic.params, state.states)
-        following = take(state.states, actions)
-        rewards = jax.vmap(task.reward)(state.states, actions, following)
-        done = jax.vmap(task.done)(following)
-        rows = _transition(task, state.states, actions, following, rewards, done)
-        again = jax.random.bernoulli(restart_key, config.restart, done.shape) | done
-        states = jnp.where(again[:, None], anywhere(start_key), following)
-        state = state._replace(buffer=buffer_lib.add(state.buffer, rows), states=states)
-        batch = buffer_lib.sample(state.buffer, batch_key, config.batch_size)
-        return (learn(state, batch), key), None
-
-    init_key, start_key, run_key = jax.random.split(key, 3)
-    params = critic.init(init_key)
-    states = anywhere(start_key)
-    nothing = jnp.zeros(config.copies)
-    rows = _transition(
-        task, states, nothing.astype(jnp.int32), states, nothing, nothing > 0
-    )
-    example = jax.tree.map(lambda x: x[0], rows)
-    first = _State(
-        critic=optimize.start(optimizer, params),
-        target=params,
-        buffer=buffer_lib.empty(example, config.capacity),
-        states=states,
-    )
-    (last, _), _ = jax.lax.scan(update, (first, run_key), None, length=config.steps)
-    return last.critic.params
+    return online.Learner(init, explore, learn, anywhere)
 
 
 def _critic(task: Control, config: Config) -> critic_lib.Critic:
     return critic_lib.make(config.hidden, len(task.low), task.num_actions, copies=1)
-
-
-def _scaled(task: Control, states: Array) -> Array:
-    low, high = jnp.array(task.low), jnp.array(task.high)
-    middle, width = 0.5 * (high + low), 0.5 * (high - low)
-    shape = (1,) * (states.ndim - 1) + (-1,)
-    return (states - middle.reshape(shape)) / width.reshape(shape)
-
-
-def _transition(
-    task: Control,
-    states: Array,
-    actions: Array,
-    following: Array,
-    rewards: Array,
-    done: Array,
-) -> Transition:
-    return Transition(
-        state=_scaled(task, states),
-        action=actions,
-        next_state=_scaled(task, following),
-        outcome=rewards[:, None],
-        discount=1.0 - done.astype(jnp.float32),
-        uncertainty=jnp.zeros(actions.shape),
-    )
