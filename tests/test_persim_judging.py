@@ -8,12 +8,13 @@ import numpy as np
 from line_world import SCALES, TASK, Gain, knowing
 
 from experiments.persim import judging, logs
-from omgrl_jax.models.planner import ShootingConfig
+from omgrl_jax import actions
+from omgrl_jax.models import planner
 
 WORLD = judging.World(TASK, 4)
 PHYSICS = Gain(jnp.array([0.1, 0.4]))
 CONFIG = judging.JudgeConfig(predictions=6, start=3, ahead=5, episodes=3)
-PLANS = ShootingConfig(horizon=4, candidates=30)
+PLANS = planner.shooting(TASK.actions, planner.ShootingConfig(4, candidates=30))
 
 
 def predict(given, personalise=judging.known, physics=PHYSICS):
@@ -105,10 +106,16 @@ def test_the_past_is_what_was_seen_before_the_prediction():
 
 def test_encoded_past_is_state_action_and_change_of_each_step():
     state = jnp.array([[9.0, 9.0], [1.0, 2.0], [3.0, 4.0]])
-    action = jnp.array([-1, 2, 0])
+    action = jnp.array([1, 2, 0])
     change = jnp.array([[9.0, 9.0], [0.1, 0.2], [0.3, 0.4]])
+    there = jnp.array([False, True, True])
     row = functools.partial(np.testing.assert_allclose, rtol=1e-6)
     row(
-        logs.encode(state, action, change, 3),
+        logs.encode(state, action, change, there, actions.discrete(3)),
         [0, 0, 0, 0, 0, 0, 0, 1, 2, 0, 0, 1, 0.1, 0.2, 3, 4, 1, 0, 0, 0.3, 0.4],
+    )
+    points = jnp.array([[9.0, 9.0], [0.0, 5.0], [2.0, 2.5]])
+    row(
+        logs.encode(state, points, change, there, actions.box((0.0, 0.0), (2.0, 5.0))),
+        [0, 0, 0, 0, 0, 0, 1, 2, -1, 1, 0.1, 0.2, 3, 4, 1, 0, 0.3, 0.4],
     )

@@ -14,7 +14,7 @@ from absl import flags
 from data_prep import control as prep
 from experiments.persim import __main__ as script
 from experiments.persim import factors, logs, methods, study, summary, units
-from experiments.persim.config import Config
+from experiments.persim.config import METHODS, Config
 from experiments.persim.judging import JudgeConfig
 from experiments.persim.learning import LearnConfig
 from omgrl_jax.data import dataset
@@ -24,7 +24,7 @@ from omgrl_jax.learners.reward_network import RewardConfig
 from omgrl_jax.learners.soft_actor_critic import AgentConfig
 from omgrl_jax.models import low_rank
 from omgrl_jax.models.ensemble import FitConfig
-from omgrl_jax.models.planner import ShootingConfig
+from omgrl_jax.models.planner import CemConfig, ShootingConfig
 from omgrl_jax.models.world import WorldConfig
 
 CONFIG = Config(
@@ -163,7 +163,7 @@ def test_the_past_of_a_step_is_the_agents_own(done):
     starts = np.flatnonzero(np.diff(agent, prepend=-1))
     assert starts.size == 14
     at = np.repeat(starts, 3) + np.tile([0, 1, 2], 14)
-    past = np.asarray(logs.pasts(agent, state, action, change, at, 2, 2))
+    past = np.asarray(logs.pasts(agent, state, action, change, at, 2, cohort.actions))
     past = past.reshape(14, 3, 2, 10)
     np.testing.assert_array_equal(past[:, 0], 0.0)
     np.testing.assert_array_equal(past[:, 1, 0], 0.0)
@@ -175,7 +175,7 @@ def test_the_past_of_a_step_is_the_agents_own(done):
     drawn = logs.stretches(agent)
     np.testing.assert_array_equal(agent[drawn], agent)
     assert np.unique(drawn).size > 0.5 * agent.size and (drawn != starts[agent]).any()
-    expected = logs.pasts(agent, state, action, change, drawn, 2, 2)
+    expected = logs.pasts(agent, state, action, change, drawn, 2, cohort.actions)
     np.testing.assert_allclose(cohort.logs.past, expected)
 
 
@@ -297,6 +297,14 @@ def test_settings_are_the_environments_unless_they_are_given():
     assert full.fit.batch_size == 64 and full.plan.candidates == 1000
     assert full.fit.members == full.fit.elites == 7
     assert full.low_rank == low_rank.Config(5, (256,), huber=0.0)
+    cheetah = read("--env=half_cheetah")
+    assert cheetah.methods == ("persim", "one_hot", "context_aware", "untold")
+    assert cheetah.learners == cheetah.personal_learners == ()
+    assert cheetah.low_rank.state_hidden == (128, 128) and cheetah.cem.horizon == 20
+    full = read("--env=half_cheetah", "--full")
+    assert full.cem == CemConfig() and full.methods == METHODS
+    assert full.low_rank == low_rank.Config(15, (512,) * 4, (512, 512), huber=0.0)
+    assert (full.agents, full.judge.limit, full.fit.batch_size) == (500, 0, 1024)
 
 
 def test_what_cannot_be_meant_is_refused(done, tmp_path):

@@ -2,6 +2,7 @@
 
     python -m experiments.persim --env=cart_pole --data=pure --out=DIR
     python -m experiments.persim --env=mountain_car --data=random --out=DIR
+    python -m experiments.persim --env=half_cheetah --data=random --out=DIR
     python -m experiments.persim --env=cart_pole --data=pure --full --out=DIR
 
 Records agents whose physics differ (`data_prep.control`), fits PerSim and its rivals to

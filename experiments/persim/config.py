@@ -10,10 +10,10 @@ from data_prep import control
 from experiments.persim.judging import JudgeConfig
 from experiments.persim.learning import LearnConfig
 from experiments.persim.methods import PastConfig
-from omgrl_jax.learners import online_q
+from omgrl_jax.learners import online_q, online_td3
 from omgrl_jax.models import low_rank
 from omgrl_jax.models.ensemble import FitConfig
-from omgrl_jax.models.planner import ShootingConfig
+from omgrl_jax.models.planner import CemConfig, ShootingConfig
 
 METHODS = ("persim", "one_hot", "context_aware", "untold", "alone")
 # Methods that learn a policy, by their names in experiments.config.
@@ -61,9 +61,11 @@ class Config:
       past: what the context-aware model is told.
       fit: how all of them are fitted.
       judge: how they are judged.
-      plan: how agents plan.
+      plan: how agents plan, where actions are discrete.
+      cem: how agents plan, where actions are continuous.
       learn: how policies are learned from logs.
-      q: how behaviour policies are learned.
+      q: how behaviour policies are learned, where actions are discrete.
+      td3: how they are learned, where actions are continuous.
     """
 
     env: str = dataclasses.field(
@@ -106,8 +108,10 @@ class Config:
     plan: ShootingConfig = dataclasses.field(
         default_factory=lambda: ShootingConfig(candidates=100)
     )
+    cem: CemConfig = dataclasses.field(default_factory=CemConfig)
     learn: LearnConfig = dataclasses.field(default_factory=LearnConfig)
     q: online_q.Config = dataclasses.field(default_factory=online_q.Config)
+    td3: online_td3.Config = dataclasses.field(default_factory=online_td3.Config)
 
     def __post_init__(self) -> None:
         """Rejects what cannot be meant, naming the flag."""
@@ -143,7 +147,9 @@ class Config:
 
     def recorded(self) -> control.Config:
         """How the logs are made."""
-        return control.Config(self.env, self.data, self.agents, self.data_seed, self.q)
+        return control.Config(
+            self.env, self.data, self.agents, self.data_seed, self.q, self.td3
+        )
 
 
 # By environment: defaults that differ from those of `Config`.
@@ -151,6 +157,30 @@ USUAL: dict[str, dict[str, Any]] = {
     # A plan must see the top of the hill, and chance alone swings no car up to it.
     "mountain_car": {"plan_horizon": 150, "plan_hold": 10},
     "cart_pole": {"low_rank_rank": 5},
+    # A step of MuJoCo costs 70 microseconds, which planning in the truth takes often.
+    "half_cheetah": {
+        "agents": 100,
+        "unseen": 10,
+        "seeds": 2,
+        "methods": ("persim", "one_hot", "context_aware", "untold"),
+        "counts": (40,),
+        "learners": (),
+        "personal_learners": (),
+        "low_rank_rank": 8,
+        "low_rank_state_hidden": (128, 128),
+        "low_rank_action_hidden": (32,),
+        "fit_learning_rate": 1e-3,
+        "fit_max_epochs": 20,
+        "fit_patience": 20,
+        "fit_halve_every": 8,
+        "judge_predictions": 100,
+        "judge_episodes": 1,
+        "judge_limit": 100,
+        "cem_horizon": 20,
+        "cem_candidates": 100,
+        "cem_elites": 20,
+        "cem_iterations": 3,
+    },
 }
 # The sizes of the paper (NeurIPS 2021, Appendix), for `--full`.
 _PAPER: dict[str, Any] = {
@@ -172,4 +202,25 @@ _PAPER: dict[str, Any] = {
 FULL: dict[str, dict[str, Any]] = {
     "mountain_car": _PAPER,
     "cart_pole": {**_PAPER, "fit_batch_size": 64},
+    "half_cheetah": {
+        **_PAPER,
+        "agents": 500,
+        "unseen": 25,
+        "seeds": 5,
+        "methods": METHODS,
+        "low_rank_rank": 15,
+        "low_rank_state_hidden": (512,) * 4,
+        "low_rank_action_hidden": (512, 512),
+        "fit_batch_size": 1024,
+        "judge_predictions": 200,
+        "judge_limit": 0,
+        "cem_horizon": 30,
+        "cem_candidates": 200,
+        "cem_elites": 50,
+        "cem_iterations": 5,
+        "td3_hidden": (256, 256),
+        "td3_steps": 100_000,
+        "td3_batch_size": 256,
+        "td3_capacity": 400_000,
+    },
 }

@@ -13,16 +13,20 @@ from omgrl_jax.ops import regression
 from omgrl_jax.types import Array
 
 FOLDS = 10
-# Natural scale of the physics: what the equations of motion are linear in.
-_NATURAL = {"length": ("1/length", np.reciprocal)}
+# Natural scales of the physics: what the equations of motion are linear in. Of a mass
+# it depends: its weight is, what a given torque does to it is linear in 1/mass.
+_NATURAL = {
+    "length": {"1/length": np.reciprocal},
+    "mass": {"mass": np.positive, "1/mass": np.reciprocal},
+}
 
 
 def covariates(cohort: Cohort) -> dict[str, np.ndarray]:
     """The agents' physics on their natural scales, name -> [N]."""
     found = {}
     for name, values in cohort.physics.items():
-        label, scale = _NATURAL.get(name, (name, np.positive))
-        found[label] = scale(values)
+        for label, scale in _NATURAL.get(name, {name: np.positive}).items():
+            found[label] = scale(values)
     return found
 
 

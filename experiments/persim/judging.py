@@ -14,7 +14,7 @@ from omgrl_jax.envs.control import Control
 from omgrl_jax.evaluation import open_loop
 from omgrl_jax.models import personal, planner
 from omgrl_jax.models.personal import Changes, Simulator
-from omgrl_jax.models.planner import ShootingConfig
+from omgrl_jax.models.planner import Planner
 from omgrl_jax.runtime import sweep
 from omgrl_jax.types import Array, Key, Policy
 
@@ -73,14 +73,16 @@ def known(simulator: Simulator, past: Array) -> Simulator:
 
 class _Past(NamedTuple):
     state: Array  # [K, S] standardised, latest last
-    action: Array  # [K]; -1 where there was no step
+    action: Array  # [K], or [K, P]
     change: Array  # [K, S] standardised
+    there: Array  # [K] bool, whether there was such a step
 
 
 def _no_past(world: World) -> _Past:
     steps, size = world.past_steps, len(world.task.low)
     nothing = jnp.zeros((steps, size))
-    return _Past(nothing, jnp.full(steps, -1, jnp.int32), nothing)
+    none = jnp.zeros(steps, bool)
+    return _Past(nothing, world.task.actions.zeros(steps), nothing, none)
 
 
 def _remember(
@@ -89,18 +91,18 @@ def _remember(
     """The past after one more step between raw states."""
     before, after = scales.state.apply(state), scales.state.apply(following)
     change = (after - before - scales.changes.mean) / scales.changes.deviation
-    step = _Past(before, action, change)
+    step = _Past(before, action, change, jnp.ones((), bool))
     return jax.tree.map(lambda old, x: jnp.concatenate([old[1:], x[None]]), past, step)
 
 
 def _encoded(world: World, past: _Past) -> Array:
-    return logs_lib.encode(*past, world.task.num_actions)
+    return logs_lib.encode(*past, world.task.actions)
 
 
 def advance(
     scale: Standardiser, simulator: Simulator, states: Array, actions: Array
 ) -> Array:
-    """Raw states [S, B] one step later, as a simulator says."""
+    """Raw states [S, B] one step later, as a simulator says: actions [B] or [P, B]."""
     mean, deviation = scale.mean[:, None], scale.std[:, None]
     following = personal.advance(simulator, (states - mean) / deviation, actions)
     return following * deviation + mean
@@ -137,9 +139,7 @@ def predict(
     def episode(key: Key, physics: Any, given: Any) -> tuple[Array, Array, Array]:
         first_key, action_key = jax.random.split(key)
         steps = config.start + config.ahead
-        actions = jax.random.randint(
-            action_key, (steps,), 0, task.num_actions, jnp.int32
-        )
+        actions = task.actions.draw(action_key, (steps,))
 
         def step(carry: tuple, action: Array) -> tuple[tuple, tuple]:
             state, past, over = carry
@@ -154,7 +154,7 @@ def predict(
 
         def imagined(state: Array, action: Array) -> tuple[Array, Array]:
             # Side by side with itself: one episode is one column.
-            column = advance(scales.state, simulator, state[:, None], action[None])
+            column = advance(scales.state, simulator, state[:, None], action[..., None])
             return column[:, 0], column[:, 0]
 
         _, predicted = jax.lax.scan(imagined, begun[0], actions[config.start :])
@@ -175,7 +175,7 @@ def control(
     world: World,
     personalise: Personalise,
     config: JudgeConfig,
-    plans: ShootingConfig,
+    plans: Planner,
     key: Key,
     physics: Any,
     given: Any,
@@ -208,7 +208,7 @@ def control(
 def control_in_truth(
     world: World,
     config: JudgeConfig,
-    plans: ShootingConfig,
+    plans: Planner,
     key: Key,
     physics: Any,
     scales: Scales,
@@ -288,7 +288,7 @@ class _Player(NamedTuple):
 def _planner(
     world: World,
     imagine: Callable[[Any, Array], Callable],
-    plans: ShootingConfig,
+    plans: Planner,
     scales: Scales,
 ) -> _Player:
     """Acts on the best plan; remembers the past and the rest of the last plan."""
@@ -300,15 +300,14 @@ def _planner(
         past, last = memory
         foresee = imagine(given, _encoded(world, past))
         score = planner.imagined_return(foresee, task.reward, task.done, state)
-        plan = planner.shoot(key, score, last, task.num_actions, plans)
+        plan = plans.plan(key, score, last)
         return plan.actions[0], (past, planner.shifted(plan.actions))
 
     def see(memory: tuple, state: Array, action: Array, following: Array) -> tuple:
         past, rest = memory
         return _remember(past, scales, state, action, following), rest
 
-    nothing = jnp.zeros(plans.horizon, jnp.int32)
-    return _Player((_no_past(world), nothing), act, see)
+    return _Player((_no_past(world), plans.first()), act, see)
 
 
 def _episodes(

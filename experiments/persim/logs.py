@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from omgrl_jax.actions import ActionSpace
 from omgrl_jax.data import dataset as dataset_lib
 from omgrl_jax.data import records as records_lib
 from omgrl_jax.data.dataset import Dataset
@@ -21,7 +22,7 @@ class Logs(NamedTuple):
     Attributes:
       agent: [M] int32 whose step, 0..N-1.
       state: [M, S] standardised.
-      action: [M] int32.
+      action: [M] int32, or [M, P] where actions are continuous.
       change: [M, S] standardised change of the state.
       past: [M, Q] a stretch of the same agent's log, see `encode`: not the one just
         before the step, since what it tells must hold for many steps to come.
@@ -47,7 +48,7 @@ class Cohort(NamedTuple):
       changes: of their standardised changes.
       physics: what makes agents differ, name -> [N]; for judges alone.
       num_agents: N.
-      num_actions: A.
+      actions: what agents may do.
     """
 
     name: str
@@ -59,7 +60,12 @@ class Cohort(NamedTuple):
     changes: Changes
     physics: dict[str, np.ndarray]
     num_agents: int
-    num_actions: int
+    actions: ActionSpace
+
+    @property
+    def num_actions(self) -> int:
+        """Number of discrete actions A; 0 where actions are continuous."""
+        return self.actions.count
 
     @property
     def state_dim(self) -> int:
@@ -67,27 +73,28 @@ class Cohort(NamedTuple):
         return self.logs.state.shape[1]
 
 
-def past_size(steps: int, state_dim: int, num_actions: int) -> int:
+def past_size(steps: int, state_dim: int, action_width: int) -> int:
     """How many numbers Q describe the last `steps` steps."""
-    return steps * (2 * state_dim + num_actions)
+    return steps * (2 * state_dim + action_width)
 
 
-def encode(state: Array, action: Array, change: Array, num_actions: int) -> Array:
+def encode(
+    state: Array, action: Array, change: Array, there: Array, actions: ActionSpace
+) -> Array:
     """The last steps as a row of numbers.
 
     Args:
       state: [..., K, S] standardised states, latest last.
-      action: [..., K]; -1 where there was no step, whose numbers are all zero.
+      action: [..., K], or [..., K, P].
       change: [..., K, S] standardised changes that followed.
-      num_actions: A.
+      there: [..., K] bool; where there was no step all of its numbers are zero.
+      actions: what agents may do.
 
     Returns:
       [..., Q].
     """
-    there = (action >= 0)[..., None]
-    taken = jax.nn.one_hot(action, num_actions)  # of -1 all zero
-    parts = [jnp.where(there, state, 0.0), taken, jnp.where(there, change, 0.0)]
-    row = jnp.concatenate(parts, axis=-1)
+    row = jnp.concatenate([state, actions.encode(action), change], axis=-1)
+    row = jnp.where(there[..., None], row, 0.0)
     return row.reshape(*row.shape[:-2], -1)
 
 
@@ -121,19 +128,22 @@ def load(directory: str, past_steps: int, unseen: int = 0) -> Cohort:
             f"{directory}: the log of agent {short[0]} has one step only ({short.size} "
             "such agents); a personal factor needs two steps at least"
         )
-    space = records_lib.make_space(schema)
-    known = np.arange(arrays.lengths.size) < arrays.lengths.size - unseen
+    count, actions = arrays.lengths.size, schema.actions.space()
+    space = records_lib.make_space(schema, continuous=True)
+    known = np.arange(count) < count - unseen
     learned_from = arrays._replace(split=np.where(known, 0, 1))
     scales = records_lib.fit_scales(schema, space, learned_from)
-    records = records_lib.make_records(schema, space, scales, arrays, "train", 1)
-    rows = records.transitions
-    agent = np.asarray(records.stay[rows])
-    moved = records.states[rows + 1] - records.states[rows]
+    raw = records_lib.raw_states(schema, space, arrays)
+    states = scales.state.apply(jnp.asarray(raw))
+    owner = np.repeat(np.arange(count), arrays.lengths + 1)
+    rows = np.flatnonzero(owner[:-1] == owner[1:])  # that have a following one
+    agent = owner[rows]
+    moved = states[rows + 1] - states[rows]
     changes = personal.fit_changes(moved[known[agent]])
     change = (moved - changes.mean[None]) / changes.deviation[None]
-    state, action = records.states[rows], records.actions[rows]
+    state, action = states[rows], jnp.asarray(arrays.actions, actions.dtype)
     logs = Logs(
-        agent=records.stay[rows],
+        agent=jnp.asarray(agent, jnp.int32),
         state=state,
         action=action,
         change=change,
@@ -142,7 +152,7 @@ def load(directory: str, past_steps: int, unseen: int = 0) -> Cohort:
             *map(np.asarray, (state, action, change)),
             stretches(agent),
             past_steps,
-            space.num_actions,
+            actions,
         ),
     )
     return Cohort(
@@ -154,8 +164,8 @@ def load(directory: str, past_steps: int, unseen: int = 0) -> Cohort:
         scales=scales,
         changes=changes,
         physics={k: np.asarray(v, np.float64) for k, v in physics.items()},
-        num_agents=arrays.lengths.size,
-        num_actions=space.num_actions,
+        num_agents=count,
+        actions=actions,
     )
 
 
@@ -207,18 +217,18 @@ def pasts(
     change: np.ndarray,
     at: np.ndarray,
     steps: int,
-    num_actions: int,
+    actions: ActionSpace,
 ) -> Array:
     """`encode` of the steps before some steps of the same logs.
 
     Args:
       agent: [M] whose steps.
       state: [M, S] standardised.
-      action: [M].
+      action: [M], or [M, P].
       change: [M, S] standardised.
       at: [M] before which steps.
       steps: K.
-      num_actions: A.
+      actions: what agents may do.
 
     Returns:
       [M, Q].
@@ -227,7 +237,8 @@ def pasts(
     same = (before >= 0) & (agent[before] == agent[at][:, None])
     return encode(
         jnp.asarray(state[before]),
-        jnp.asarray(np.where(same, action[before], -1)),
+        jnp.asarray(action[before]),
         jnp.asarray(change[before]),
-        num_actions,
+        jnp.asarray(same),
+        actions,
     )

@@ -17,7 +17,7 @@ from experiments.persim import logs as logs_lib
 from experiments.persim.logs import Logs
 from omgrl_jax.models import conditioned, ensemble, low_rank
 from omgrl_jax.models.ensemble import FitConfig
-from omgrl_jax.models.personal import Changes, Personal, Simulator
+from omgrl_jax.models.personal import Change, Changes, Simulator
 from omgrl_jax.types import Array, Key, Params
 
 _HELD_OUT = 0.05  # share of the steps by which the best epoch is chosen
@@ -39,11 +39,24 @@ class PastConfig:
 
 
 class Shape(NamedTuple):
-    """What networks are made for: numbers of agents, state features and actions."""
+    """What networks are made for.
+
+    Attributes:
+      agents: number of agents.
+      states: number of state features.
+      actions: number of discrete actions; 0 where they are continuous.
+      action_dim: number of features of continuous actions; 0 where they are discrete.
+    """
 
     agents: int
     states: int
     actions: int
+    action_dim: int = 0
+
+    @property
+    def action_width(self) -> int:
+        """How many numbers describe an action."""
+        return self.actions + self.action_dim
 
 
 class Model(NamedTuple):
@@ -53,13 +66,15 @@ class Model(NamedTuple):
       init: `(key) -> params`.
       loss: `(context, params, example) -> []`.
       examples: `(logs) ->` what `loss` is fitted on.
-      tell: `(params, agent [], past [Q]) -> Personal`.
+      tell: `(params, agent [], past [Q]) ->` the folded parameters of an agent.
+      change: how these answer.
     """
 
     init: Callable[[Key], Params]
     loss: Callable[[Any, Params, Any], Array]
     examples: Callable[[Logs], Any]
-    tell: Callable[[Params, Array, Array], Personal]
+    tell: Callable[[Params, Array, Array], Any]
+    change: Change
 
 
 def persim(shape: Shape, rank: low_rank.Config, past: PastConfig) -> Model:
@@ -75,6 +90,7 @@ def persim(shape: Shape, rank: low_rank.Config, past: PastConfig) -> Model:
         tell=lambda factors, agent, past: model.fold(
             factors.shared, factors.agents[agent]
         ),
+        change=model.folded,
     )
 
 
@@ -87,7 +103,7 @@ def one_hot(shape: Shape, rank: low_rank.Config, past: PastConfig) -> Model:
 
 def context_aware(shape: Shape, rank: low_rank.Config, past: PastConfig) -> Model:
     """A perceptron that is told the agent's last steps."""
-    size = logs_lib.past_size(past.steps, shape.states, shape.actions)
+    size = logs_lib.past_size(past.steps, shape.states, shape.action_width)
     teller = conditioned.past(size, past.hidden, past.context)
     return _told(shape, rank, teller, lambda logs: logs.past, lambda n, past: past)
 
@@ -107,7 +123,12 @@ def _told(
     of: Callable[[Array, Array], Array],
 ) -> Model:
     model = conditioned.make(
-        teller, rank.state_hidden, shape.states, shape.actions, rank.huber
+        teller,
+        rank.state_hidden,
+        shape.states,
+        shape.actions,
+        rank.huber,
+        shape.action_dim,
     )
     return Model(
         init=model.init,
@@ -116,6 +137,7 @@ def _told(
             told(logs), logs.state, logs.action, logs.change
         ),
         tell=lambda params, agent, past: model.fold(params, of(agent, past)),
+        change=model.folded,
     )
 
 
@@ -189,7 +211,7 @@ def fit_alone(
 def of_each(model: Model) -> Model:
     """A model whose members hold one network for each agent, leaves [N, ...]."""
 
-    def tell(params: Params, agent: Array, past: Array) -> Personal:
+    def tell(params: Params, agent: Array, past: Array) -> Any:
         return model.tell(jax.tree.map(lambda x: x[agent], params), agent, past)
 
     return model._replace(tell=tell)
@@ -211,7 +233,7 @@ def simulator(
 ) -> Simulator:
     """The simulator of one agent [] whose last steps are `past` [Q]."""
     tell = jax.vmap(model.tell, in_axes=(0, None, None))
-    return Simulator(tell(params, agent, past), changes)
+    return Simulator(tell(params, agent, past), changes, model.change)
 
 
 def _rows(logs: Logs, rows: np.ndarray) -> Logs:

@@ -40,11 +40,13 @@ def make(config: Config, rows: pd.DataFrame, factors: Factors | None) -> page_li
     summary = summary_lib.summarise(rows)
     names = agents_of(config)
     shown = [n for n in LABELS if n in NOTES and n in set(rows["method"])]
+    limit = config.judge.limit
+    cut = f" Episodes of planning end after {limit} steps." if limit else ""
     return page_lib.Study(
         title=f"PerSim: {config.env.replace('_', ' ')}, {config.data} logs",
         scope=(
             f"{config.agents} agents with one log each, of whom {config.unseen} were "
-            f"left out; five are judged. {config.seeds} seeds."
+            f"left out; five are judged. {config.seeds} seeds.{cut}"
         ),
         findings=findings(rows, names),
         terms=[(LABELS[name], NOTES[name]) for name in shown],

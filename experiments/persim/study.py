@@ -74,7 +74,7 @@ def judge(ready: Ready, unit: Unit) -> list[Row]:
         earned = judging.control_in_truth(
             ready.world,
             ready.config.judge,
-            ready.config.plan,
+            ready.planner,
             unit.key("control"),
             ready.physics(ready.judged),
             ready.scales,
@@ -110,7 +110,7 @@ def _judged(ready: Ready, unit: Unit, params: Params) -> list[Row]:
         ready.world,
         personalise,
         ready.config.judge,
-        ready.config.plan,
+        ready.planner,
         unit.key("control"),
         ready.physics(ready.judged),
         given,

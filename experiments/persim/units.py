@@ -17,6 +17,8 @@ from experiments.persim.config import Config
 from experiments.persim.logs import Cohort
 from experiments.persim.methods import Model
 from experiments.persim.summary import ALONE, PERSONAL
+from omgrl_jax.models import planner
+from omgrl_jax.models.planner import Planner
 from omgrl_jax.runtime import parameters
 from omgrl_jax.types import Params
 
@@ -79,10 +81,17 @@ class Ready(NamedTuple):
         return np.arange(self.config.judged)
 
     @property
+    def planner(self) -> Planner:
+        """How agents plan."""
+        actions = self.world.task.actions
+        if actions.count:
+            return planner.shooting(actions, self.config.plan)
+        return planner.refining(actions, self.config.cem)
+
+    @property
     def shape(self) -> methods.Shape:
         """What networks are made for."""
-        cohort = self.cohort
-        return methods.Shape(cohort.num_agents, cohort.state_dim, cohort.num_actions)
+        return _shape(self.cohort)
 
     def physics(self, agents: np.ndarray) -> Any:
         """The true physics of agents, leaves [N]."""
@@ -117,20 +126,27 @@ def prepare(config: Config, out: pathlib.Path) -> Ready:
     Raises:
       ValueError: if `out` holds another study, or the logs do not do.
     """
+    task = control_data.SETTINGS[config.env].task()
+    learners = (*config.learners, *config.personal_learners)
+    if learners and not task.actions.count:
+        raise ValueError(
+            f"--learners, --personal_learners: {', '.join(learners)} choose among "
+            f"discrete actions, and those of --env={config.env} are continuous; leave "
+            "both empty"
+        )
     directory = out / "dataset"
     if not (directory / "schema.json").is_file():  # written last
         control_data.write(config.recorded(), directory)
     cohort = logs_lib.load(str(directory), config.past.steps, config.unseen)
     # Seeds are kept one by one: the same study may have more of them later.
     claim(out, dataclasses.replace(config, seeds=1, first_seed=0), cohort.hash)
-    shape = methods.Shape(cohort.num_agents, cohort.state_dim, cohort.num_actions)
+    shape = _shape(cohort)
     models = {
         name: make(shape, config.low_rank, config.past)
         for name, make in methods.MODELS.items()
     }
     models["alone"] = methods.of_each(models["alone"])
     everyone, known = np.arange(config.agents), config.agents - config.unseen
-    task = control_data.SETTINGS[config.env].task()
     return Ready(
         config=config,
         cohort=cohort,
@@ -140,6 +156,13 @@ def prepare(config: Config, out: pathlib.Path) -> Ready:
         seen=everyone[:known],
         unseen=everyone[known:],
         out=out,
+    )
+
+
+def _shape(cohort: Cohort) -> methods.Shape:
+    actions = cohort.actions
+    return methods.Shape(
+        cohort.num_agents, cohort.state_dim, actions.count, len(actions.low)
     )
 
 
