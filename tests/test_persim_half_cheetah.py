@@ -30,6 +30,7 @@ CONFIG = Config(
     methods=("persim", "context_aware"),
     learners=(),
     personal_learners=(),
+    alone_learners=(),
     low_rank=low_rank.Config(rank=2, state_hidden=(4,), action_hidden=(3,)),
     past=methods.PastConfig(steps=2, hidden=(4,), context=2),
     fit=FitConfig(2, 2, 1e-3, 0.0, 128, 1, 1, bootstrap=False),

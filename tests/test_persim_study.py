@@ -300,6 +300,7 @@ def test_settings_are_the_environments_unless_they_are_given():
     cheetah = read("--env=half_cheetah")
     assert cheetah.methods == ("persim", "one_hot", "context_aware", "untold")
     assert cheetah.learners == cheetah.personal_learners == ()
+    assert cheetah.alone_learners == ()
     assert cheetah.low_rank.state_hidden == (128, 128) and cheetah.cem.horizon == 20
     full = read("--env=half_cheetah", "--full")
     assert full.cem == CemConfig() and full.methods == METHODS

@@ -166,6 +166,7 @@ USUAL: dict[str, dict[str, Any]] = {
         "counts": (40,),
         "learners": (),
         "personal_learners": (),
+        "alone_learners": (),
         "low_rank_rank": 8,
         "low_rank_state_hidden": (128, 128),
         "low_rank_action_hidden": (32,),

@@ -127,12 +127,12 @@ def prepare(config: Config, out: pathlib.Path) -> Ready:
       ValueError: if `out` holds another study, or the logs do not do.
     """
     task = control_data.SETTINGS[config.env].task()
-    learners = (*config.learners, *config.personal_learners)
+    learners = config.learners + config.personal_learners + config.alone_learners
     if learners and not task.actions.count:
         raise ValueError(
-            f"--learners, --personal_learners: {', '.join(learners)} choose among "
-            f"discrete actions, and those of --env={config.env} are continuous; leave "
-            "both empty"
+            "--learners, --personal_learners, --alone_learners: "
+            f"{', '.join(learners)} choose among discrete actions, and those of "
+            f"--env={config.env} are continuous; leave all three empty"
         )
     directory = out / "dataset"
     if not (directory / "schema.json").is_file():  # written last
