@@ -7,7 +7,7 @@ microseconds for a step.
 The state is Gymnasium's observation, which leaves out where the animal is: nothing
 depends on it. Since a planner must know rewards from states, the reward takes the speed
 at the end of the step; Gymnasium's takes the way over the step's time. What they differ
-by nearly cancels from step to step: the sums over 200 random steps differ by 0.1 to 2.
+by nearly cancels from step to step: sums over 200 random steps differ by up to 2.
 """
 
 import copy
@@ -40,7 +40,7 @@ _SPEEDS = (
     *((f"{name}_speed", "rad/s") for name in _JOINTS),
 )
 _FORWARD = len(_POSITIONS)  # the column of the speed forward
-# Where states of moving animals lie.
+# Where states of moving animals lie for the most part.
 _HIGH = (0.4, 1.5, *(1.0,) * 6, 5.0, 3.0, 8.0, *(15.0,) * 6)
 _SUBSTEPS = 5  # of 0.01 s
 _EFFORT = 0.1  # cost of actions
