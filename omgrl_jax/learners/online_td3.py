@@ -4,6 +4,10 @@ For behaviour policies of continuous actions. Actions of the policy and its nois
 shares of half the actions' range. Copies of the environment start where its episodes
 do. Instead of an actor's step after every second step of the critics, each round takes
 some steps of the critics and then one of the actor.
+
+The default, 40,000 steps in each of HalfCheetah's five settings of `data_prep.control`,
+takes 160 s of a core for all five; returns of one seed were -480, 2384, 2046, 342 and
+1626, beside -407 to -43 of random actions.
 """
 
 import dataclasses
