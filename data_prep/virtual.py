@@ -17,7 +17,7 @@ from absl import flags, logging
 
 from data_prep import bins as bins_lib
 from omgrl_jax.data import dataset
-from omgrl_jax.envs import clinicians, heparin, population, stays
+from omgrl_jax.envs import clinicians, heparin, patients, population, stays
 from omgrl_jax.runtime import flags as config_flags
 from omgrl_jax.runtime import script, storage
 
@@ -100,6 +100,30 @@ def simulate(
         )
         for start in tqdm.tqdm(starts, "simulating", disable=len(starts) < 3)
     ]
+    return jax.tree.map(lambda *x: np.concatenate(x)[: config.stays], *chunks)
+
+
+def true_patients(
+    config: Config, distribution: heparin.PatientDistribution
+) -> tuple[patients.Patient, np.ndarray]:
+    """The patients of a cohort once more, for judges: no dataset holds their kinetics.
+
+    Args:
+      config: the cohort's settings.
+      distribution: its population.
+
+    Returns:
+      The constants of each stay, leaves [N, ...], and the observed features at the
+      start [N, F], by which they can be told to be the same.
+    """
+    key = jax.random.key(config.seed)
+    admit = jax.jit(stays.admit, static_argnums=(0, 2))
+    chunks = []
+    for start in range(0, config.stays, CHUNK):
+        size = min(CHUNK, config.stays)
+        admitted = admit(distribution, jax.random.fold_in(key, start), size)
+        known = admitted.patient.patient, admitted.observation.features
+        chunks.append(jax.device_get(known))
     return jax.tree.map(lambda *x: np.concatenate(x)[: config.stays], *chunks)
 
 

@@ -65,11 +65,11 @@ def make(hidden: tuple[int, ...], dose_effect: str, space: Space) -> Outcomes:
     Returns:
       The functions.
     """
-    num_channels, pairs = len(space.channels), _dose_pairs(space)
+    num_channels, pairs = len(space.channels), dose_pairs(space)
     proportional = dose_effect == "proportional" and len(pairs) == num_channels == 1
     # Without channels one output that nobody reads: layers of width 0 cannot be made.
     network = networks.MLP(hidden, max(4 * num_channels, 1))
-    bases = _last_value_index(space)
+    bases = last_value_index(space)
     dose_inputs = len(space.tracked) + 2 * len(pairs) + space.num_actions
 
     def init(key: Key) -> Params:
@@ -83,14 +83,14 @@ def make(hidden: tuple[int, ...], dose_effect: str, space: Space) -> Outcomes:
     def predict(
         scales: Scales, params: Params, state: Array, action: Array, amount: Array
     ) -> Outcome:
-        following, change, drawn = _dose_changes(space, pairs, scales, state, amount)
+        following, change, drawn = dose_changes(space, pairs, scales, state, amount)
         inputs = state
         if not proportional:
             one_hot = jax.nn.one_hot(action, space.num_actions)
             inputs = jnp.concatenate([state, following, change, drawn, one_hot])
         out = networks.apply(network, params["net"], inputs)
         mean, raw_log_var, logit, slope = jnp.split(out[: 4 * num_channels], 4)
-        mean = mean + _base(scales, bases, state)
+        mean = mean + last_values(scales, bases, state)
         now = mean
         if proportional:
             now = mean + jax.nn.softplus(slope) * change
@@ -118,7 +118,7 @@ def standardise_tracked(scales: Scales, stored: int, tracked: Array) -> Array:
     return type(scales.state)(*tail).apply(tracked)
 
 
-def _dose_changes(
+def dose_changes(
     space: Space,
     pairs: list[tuple[int, int]],
     scales: Scales,
@@ -149,7 +149,7 @@ def _dose_changes(
     return z, jnp.stack(changes), jnp.stack(drawn)
 
 
-def _dose_pairs(space: Space) -> list[tuple[int, int]]:
+def dose_pairs(space: Space) -> list[tuple[int, int]]:
     """Tracked indices (running average, that average at the last draw)."""
     pairs = []
     for k, item in enumerate(space.tracked):
@@ -160,7 +160,7 @@ def _dose_pairs(space: Space) -> list[tuple[int, int]]:
     return pairs
 
 
-def _last_value_index(space: Space) -> list[int | None]:
+def last_value_index(space: Space) -> list[int | None]:
     """State index of each channel's last measured value, None where it has none."""
     index: list[int | None] = []
     for channel in space.channels:
@@ -173,7 +173,7 @@ def _last_value_index(space: Space) -> list[int | None]:
     return index
 
 
-def _base(scales: Scales, bases: list[int | None], state: Array) -> Array:
+def last_values(scales: Scales, bases: list[int | None], state: Array) -> Array:
     """Last measured values [C] on the channels' scale; zero where not in the state."""
     out = []
     for c, index in enumerate(bases):

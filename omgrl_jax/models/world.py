@@ -95,18 +95,25 @@ class World(NamedTuple):
     predicted: tuple[int, ...]
 
 
-def make(config: WorldConfig, space: Space) -> World:
+def make(
+    config: WorldConfig,
+    space: Space,
+    outcomes: outcome_lib.Outcomes | None = None,
+) -> World:
     """Builds the model for a space.
 
     Args:
       config: networks and options.
       space: the task.
+      outcomes: networks of the channels, such as those of one patient; None for those
+        of the configuration.
 
     Returns:
       The functions.
     """
     features = features_lib.make(config.hidden, space)
-    outcomes = outcome_lib.make(config.outcome_hidden, config.dose_effect, space)
+    if outcomes is None:
+        outcomes = population_outcomes(config, space)
 
     def step(
         params: WorldParams, member: Any, key: Key, state: Array, action: Array
@@ -148,6 +155,11 @@ def make(config: WorldConfig, space: Space) -> World:
         dynamics=Dynamics(sample, mean, spread),
         predicted=space.dynamic,
     )
+
+
+def population_outcomes(config: WorldConfig, space: Space) -> outcome_lib.Outcomes:
+    """The outcome networks that a configuration asks for."""
+    return outcome_lib.make(config.outcome_hidden, config.dose_effect, space)
 
 
 def fit(

@@ -1,0 +1,1 @@
+"""Patients as agents: PerSim's factors for each patient, and dosing by planning."""

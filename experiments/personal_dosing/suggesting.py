@@ -1,0 +1,135 @@
+"""Suggested doses beside the given ones, over all hours of held-out stays."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.personal_dosing.fitting import Ready
+from experiments.personal_dosing.rewards import Goal
+from omgrl_jax.evaluation import planning
+from omgrl_jax.evaluation.planning import Planning
+from omgrl_jax.models import foresight
+from omgrl_jax.models.forecaster import Member, PersonalParams
+from omgrl_jax.ops.belief import Belief
+from omgrl_jax.types import Array, Params
+
+_FEWEST = 11  # stays; fewer are not shown
+
+
+def rows(ready: Ready, goal: Goal, params: PersonalParams) -> list[dict[str, Any]]:
+    """Doses that plans begin with, at every recorded hour, by the last aPTT.
+
+    Args:
+      ready: of `fitting.prepare`.
+      goal: what plans are made for.
+      params: of the personal forecaster.
+
+    Returns:
+      For each band of the last aPTT: mean dose `given` and `suggested`, and shares of
+      hours in which the suggested bin is `lower`, the `same` or `higher`. Bands of
+      fewer than eleven stays are left out.
+    """
+    task, records = ready.task, ready.task.test
+    every = np.asarray(records.transitions)
+    beliefs = _beliefs(ready, params, every)
+    last = _tracked(ready, "last", every)
+    dose = _tracked(ready, "amount", every)
+    suggested = np.asarray(
+        _suggest(
+            Planning(task.space, ready.config.plan, ready.config.replan),
+            ready.personal.outcomes,
+            goal.value,
+            goal.params,
+            task.scales,
+            params,
+            ready.age,
+            beliefs,
+            records.states[every],
+            last,
+            dose,
+        )
+    )
+    given = np.asarray(records.actions[every])
+    amounts = np.asarray(task.scales.amounts)
+    stay, value = np.asarray(records.stay)[every], np.asarray(last)
+    _, low, high = task.space.target or (0, 0.0, 0.0)
+    bands = {
+        f"below {low:g}": value < low,
+        f"{low:g} to {high:g}": (value >= low) & (value <= high),
+        f"above {high:g}": value > high,
+    }
+    found = []
+    for band, chosen in bands.items():
+        if np.unique(stay[chosen]).size < _FEWEST:
+            continue
+        apart = suggested[chosen] - given[chosen]
+        shares = {"lower": apart < 0, "same": apart == 0, "higher": apart > 0}
+        found.append(
+            {
+                "band": band,
+                "given": float(amounts[given[chosen]].mean()),
+                "suggested": float(amounts[suggested[chosen]].mean()),
+                **{name: float(share.mean()) for name, share in shares.items()},
+            }
+        )
+    return found
+
+
+def _tracked(ready: Ready, rule: str, rows: np.ndarray) -> Array:
+    """A tracked feature in raw units, [M]."""
+    task = ready.task
+    index = [item.rule for item in task.space.tracked].index(rule)
+    raw = task.scales.state.invert(task.test.states[rows])
+    return raw[:, task.space.num_stored + index]
+
+
+def _beliefs(ready: Ready, params: PersonalParams, rows: np.ndarray) -> Belief:
+    """What members believe of the patient at each row, leaves [rows, members, ...]."""
+    records, draws = ready.task.test, ready.draws["test"]
+
+    def along(shared: Params, prior: Belief, stay: Any) -> Belief:
+        before, after = ready.personal.follow(ready.task.scales, shared, prior, stay)
+        return jax.tree.map(lambda a, b: jnp.concatenate([a, b[None]]), before, after)
+
+    each = jax.vmap(along, (None, None, 0))
+    every = jax.jit(jax.vmap(each, (0, 0, None)))(params.shared, params.prior, draws)
+    measured = np.asarray(records.measured[:, 0]).astype(int)
+    stay = np.asarray(records.stay)
+    # Reports of earlier steps: that of the row's own step comes at its end.
+    so_far = np.cumsum(measured) - measured
+    first = np.searchsorted(stay, np.arange(stay[-1] + 1))
+    known = so_far - so_far[first][stay]
+    return jax.tree.map(
+        lambda x: jnp.moveaxis(x[:, stay[rows], known[rows]], 0, 1), every
+    )
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _suggest(
+    how: Planning,
+    outcomes: Any,
+    value: Any,
+    goal: Params,
+    scales: Any,
+    params: PersonalParams,
+    age: Array,
+    beliefs: Belief,
+    states: Array,
+    last: Array,
+    dose: Array,
+) -> Array:
+    given = jnp.asarray(foresight.plans(how.config, how.space.num_actions))
+    reward = functools.partial(value, goal, scales)
+
+    def one(row: tuple) -> Array:
+        belief, state, last, dose = row
+        members = Member(params.shared, belief, params.population)
+        foreseen = foresight.foresee(
+            how.space, outcomes, scales, members, age, state, given
+        )
+        return planning.chosen(how, reward, scales, foreseen, given, last, dose)
+
+    return jax.lax.map(one, (beliefs, states, last, dose), batch_size=64)
