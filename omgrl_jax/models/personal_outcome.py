@@ -46,7 +46,7 @@ class Config:
     """
 
     rank: int = dataclasses.field(default=2, metadata={"min": 1})
-    hidden: tuple[int, ...] = (64, 64)
+    hidden: tuple[int, ...] = (32, 32)
 
 
 class Response(NamedTuple):

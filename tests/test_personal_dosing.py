@@ -1,0 +1,198 @@
+"""The study of personal dosing on a handful of stays: rows, resuming, truth, errors."""
+
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import pytest
+import tiny_dataset
+
+from data_prep import virtual
+from experiments import task as task_lib
+from experiments import truth as truth_lib
+from experiments.personal_dosing import __main__ as script
+from experiments.personal_dosing import (
+    factors,
+    fitting,
+    page,
+    predicting,
+    rewards,
+    study,
+    suggesting,
+)
+from experiments.personal_dosing.config import Config
+from omgrl_jax.data import dataset
+from omgrl_jax.data.draws import Draws
+from omgrl_jax.envs import heparin, stays
+from omgrl_jax.models import foresight, personal_outcome
+from omgrl_jax.models.ensemble import FitConfig
+
+FIT = FitConfig(2, 2, 1e-3, 0.0, 16, 1, 1)
+CONFIG = Config(
+    seeds=1,
+    models=("persim",),
+    outcome_hidden=(3,),
+    factors=personal_outcome.Config(rank=1, hidden=(3,)),
+    population_fit=FIT,
+    factors_fit=FIT,
+    plan=foresight.Config(horizon=2, hold=2),
+    patients=2,
+    hours=2,
+)
+COHORT = virtual.Config(stays=60, seed=5, max_hours=24, test=0.4)
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory):
+    place = tmp_path_factory.mktemp("cohort")
+    virtual.write(COHORT, place)
+    return str(place)
+
+
+@pytest.fixture(scope="module")
+def ready(cohort, tmp_path_factory):
+    task = task_lib.load(cohort, "", 1)
+    return fitting.prepare(CONFIG, task, tmp_path_factory.mktemp("study"))
+
+
+@pytest.fixture(scope="module")
+def rows(ready):
+    return study.run(ready)
+
+
+def test_every_policy_and_model_is_judged(rows):
+    assert np.isfinite(rows["value"]).all()
+    dosed = set(rows[rows["section"] == "dosing"]["method"])
+    planned = {"persim", "persim_average"}
+    assert dosed == {*planned, "truth", "clinicians", "clinicians_binned", "random"}
+    foretold = set(rows[rows["section"] == "prediction"]["method"])
+    assert foretold == {*planned, "persistence"}
+    probes = rows[rows["section"] == "probe"]
+    assert set(probes["about"]) == set(factors.NAMES)
+    doses = rows[rows["section"] == "doses"].pivot(
+        index="about", columns="measure", values="value"
+    )
+    np.testing.assert_allclose(doses[["lower", "same", "higher"]].sum(axis=1), 1.0)
+
+
+def test_a_study_goes_on_where_it_stopped(ready, rows):
+    place = ready.out / "units" / "persim_average_0.json"
+    fits = {p: p.stat().st_mtime_ns for p in (ready.out / "model").iterdir()}
+    place.unlink()
+    pd.testing.assert_frame_equal(study.run(ready), rows)
+    assert {p: p.stat().st_mtime_ns for p in (ready.out / "model").iterdir()} == fits
+
+
+def test_the_page_says_what_was_found(ready, rows, undrawn):
+    found = study.map_of_first_seed(ready)
+    made = page.make(CONFIG, "virtual", rows, found)
+    assert any("PerSim earns" in text for text in made.findings)
+    html = page.write(ready.out, CONFIG, "virtual", rows, found).read_text()
+    for text in ("Who doses best?", "True kinetics", "Suggested dose", "clearance"):
+        assert text in html
+
+
+def test_the_true_patients_are_those_of_the_cohort(ready):
+    known = factors.truth(ready)
+    training = np.flatnonzero(ready.task.arrays.split == 0)
+    # One of them simulated once more, step by step, by its true constants.
+    key = jax.random.fold_in(jax.random.key(COHORT.seed), 0)
+    distribution = heparin.PatientDistribution()
+    admitted = jax.jit(stays.admit, static_argnums=(0, 2))(distribution, key, 60)
+    mine = jax.tree.map(lambda x: x[training[3]], admitted.patient.patient)
+    np.testing.assert_allclose(known.parameters["log_slope"][3], mine.log_slope)
+    np.testing.assert_allclose(known.features[3, 2], mine.weight, rtol=1e-5)
+    body = heparin.recording.kinetics_now(
+        distribution, jax.tree.map(lambda x: x[training[3]], admitted.patient)
+    )
+    low, high = (known.parameters[n][3] for n in ("log_baseline", "log_level"))
+    assert low < high
+    assert np.isclose(np.exp(known.parameters["log_volume"][3]), body.volume)
+
+
+def test_other_patients_than_the_datasets_are_refused(ready):
+    made_by = ready.task.schema.simulator
+    other = {**made_by, "run": {**made_by["run"], "seed": 6}}
+    schema = dataclasses.replace(ready.task.schema, simulator=other)
+    wrong = ready._replace(task=ready.task._replace(schema=schema))
+    with pytest.raises(ValueError, match="not those that its seed draws now"):
+        factors.truth(wrong)
+
+
+def test_errors_by_band_are_counted_by_hand():
+    value = np.arange(30.0).reshape(3, 10)
+    there = np.ones((3, 10), bool)
+    there[2, 4:] = False
+    draws = Draws(None, None, None, value, np.zeros((3, 10), bool), there)
+    mean = value + np.where(np.arange(10) < 3, 1.0, 3.0)
+    found = predicting._by_band(draws, mean, np.full((3, 10), 2.0), 0.5)
+    table = {row["band"]: row for row in found}
+    assert set(table) == {predicting.LATER}  # all others hold fewer than eleven
+    assert table[predicting.LATER] == {"band": "3 or more", "rmse": 1.5, "inside": 0.0}
+    # What exceeds a lower bound is no error.
+    bounds = draws._replace(censored=np.ones((3, 10), bool))
+    assert predicting._by_band(bounds, mean, None, 0.5)[0]["rmse"] == 0.0
+
+
+def test_suggestions_know_the_draws_reported_before_their_hour(ready):
+    params = fitting.fitted(ready, "persim", 0)
+    records = ready.task.test
+    rows = np.asarray(records.transitions)
+    found = suggesting._beliefs(ready, params, rows)
+    measured = np.asarray(records.measured[:, 0])
+    stay = np.asarray(records.stay)
+    first = next(r for r in rows if measured[r])
+    place = int(np.flatnonzero(rows == first)[0])
+    # Until its report comes, at the end of the hour, nothing is known of the patient.
+    np.testing.assert_array_equal(found.mean[place], params.prior.mean)
+    assert stay[first] == stay[first + 1]
+    assert np.abs(np.asarray(found.mean[place + 1])).max() > 0
+
+
+def test_records_need_no_truth(tmp_path):
+    place = tmp_path / "records"
+    arrays = tiny_dataset.trajectories(200, longest=9)
+    dataset.save(place, tiny_dataset.schema(delay=1), arrays)
+    task = task_lib.load(str(place), "", 1)
+    assert not truth_lib.known(task)
+    config = dataclasses.replace(CONFIG, models=("persim_free",))
+    found = study.run(fitting.prepare(config, task, tmp_path / "out"))
+    assert set(found["section"]) == {"prediction", "doses"}
+    kept = np.load(tmp_path / "out" / "model" / "persim_free_0.npz")
+    training = int((arrays.split == 0).sum())
+    # No vector of a training patient is kept.
+    assert all(training not in kept[name].shape for name in kept.files)
+
+
+def test_a_dataset_without_a_target_is_refused(tmp_path):
+    arrays = tiny_dataset.trajectories(24, channels=False, rewards=True)
+    dataset.save(tmp_path, tiny_dataset.schema("recorded", channels=False), arrays)
+    with pytest.raises(ValueError, match="no channel with a target range"):
+        script.run(CONFIG, str(tmp_path), tmp_path / "out", False)
+
+
+def test_a_run_whose_reward_does_not_fit_is_refused(ready, tmp_path):
+    with pytest.raises(ValueError, match=r"no run lies there \(no run.json\)"):
+        rewards.of_run(str(tmp_path), ready.task, 0)
+    run = {"dataset": ready.task.hash, "state": "", "train_stays": 0}
+    (tmp_path / "run.json").write_text(json.dumps({**run, "reward_inputs": "state"}))
+    with pytest.raises(ValueError, match="its --reward_inputs is state, here outcome"):
+        rewards.of_run(str(tmp_path), ready.task, 0)
+
+
+def test_the_clinical_goal_is_r_p(ready):
+    goal = rewards.of_task(ready.task)
+    scales = ready.task.scales
+    z = scales.channel.apply(jnp.array([[60.0], [80.0], [120.0]]))[:, 0]
+    found = goal.value(goal.params, scales, z)
+    np.testing.assert_allclose(found, [0.0, 1.0, -1.0], atol=1e-3)
+
+
+def test_as_many_networks_of_both_kinds():
+    with pytest.raises(ValueError, match="keep as many of both"):
+        Config(population_fit=FitConfig(3, 3))
+    with pytest.raises(ValueError, match="--models= is empty"):
+        Config(models=())

@@ -1,0 +1,158 @@
+"""Planned doses for virtual patients: no future, no rise above the limit, the truth."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from data_prep import virtual
+from omgrl_jax.data import records as records_lib
+from omgrl_jax.data.records import Scales, Standardiser
+from omgrl_jax.envs import heparin, stays
+from omgrl_jax.evaluation import planning, simulation
+from omgrl_jax.evaluation.planning import Planning
+from omgrl_jax.models import forecaster, foresight, outcome, personal_outcome
+from omgrl_jax.models.forecaster import PersonalParams
+from omgrl_jax.ops import belief as belief_lib
+from omgrl_jax.ops import clinical
+
+HOURS = 24
+PLAN = foresight.Config(horizon=2, hold=2, limit=100.0)
+DISTRIBUTION = heparin.PatientDistribution()
+AMOUNTS = jnp.array([0.0, 1000.0, 2000.0])
+
+
+@functools.cache
+def space():
+    bins = virtual.bins_lib.DoseBins(
+        np.array([1.0, 1500.0]), np.asarray(AMOUNTS), ("a", "b", "c")
+    )
+    practice = virtual.clinicians.Practice()
+    schema = virtual.to_schema(virtual.Config(), bins, DISTRIBUTION, practice)
+    return records_lib.make_space(schema, "history")
+
+
+def scales():
+    size = space().state_dim
+    tracked = [item.rule in ("last", "previous") for item in space().tracked]
+    log = jnp.array([False] * space().num_stored + tracked)
+    mean = jnp.where(log, 4.2, jnp.linspace(1.0, 60.0, size))
+    state = Standardiser(mean, jnp.where(log, 0.4, 30.0), log)
+    channel = Standardiser(jnp.array([4.2]), jnp.array([0.4]), jnp.ones(1, bool))
+    return Scales(state, channel, AMOUNTS)
+
+
+def reward(values):
+    raw = scales().channel.invert(values[..., None])[..., 0]
+    return clinical.range_reward(raw, 60.0, 100.0)
+
+
+@functools.cache
+def policy(replan=1):
+    population = outcome.make((3,), "proportional", space())
+    config = personal_outcome.Config(rank=2, hidden=(3,))
+    made = personal_outcome.make(config, space(), population)
+
+    def init(key):
+        own, usual = jax.random.split(key)
+        return made.init(own), belief_lib.standard(2), population.init(usual)
+
+    keys = jax.random.split(jax.random.key(5), 2)
+    params = PersonalParams(*jax.jit(jax.vmap(init))(keys))
+    # Much slope, so that doses matter.
+    net = params.shared["net"]["params"]["Dense_1"]
+    net["bias"] = net["bias"].at[:, 1].set(0.5)
+    how = Planning(space(), PLAN, replan)
+    who = forecaster.personal(made)
+    return planning.policy(how, who, reward, scales(), params, jnp.float32(5.0))
+
+
+@functools.cache
+def observed():
+    """What was seen of a patient under a constant dose."""
+    admitted = stays.admit(DISTRIBUTION, jax.random.key(3), 1)
+
+    def act(state, key, seen, patient):
+        return state, stays.Order(jnp.float32(1500.0), jnp.float32(0.0))
+
+    constant = stays.Policy(lambda key, seen: (), act)
+    run = jax.jit(functools.partial(stays.treat, DISTRIBUTION, constant, hours=HOURS))
+    return jax.tree.map(lambda x: x[0], run(admitted).observations)
+
+
+@functools.cache
+def doses_of(replan=1):
+    planned = policy(replan)
+
+    @jax.jit
+    def doses(seen):
+        key = jax.random.key(0)
+        first = jax.tree.map(lambda x: x[0], seen)
+
+        def hour(state, now):
+            # The policy draws nothing: any key does.
+            state, order = planned.act(state, jax.random.clone(key), now, None)
+            return state, order.total
+
+        start = planned.reset(jax.random.clone(key), first)
+        return jax.lax.scan(hour, start, seen)[1]
+
+    return doses
+
+
+def test_a_draw_changes_no_earlier_dose():
+    seen = observed()
+    reports = np.flatnonzero(np.asarray(seen.channel_measured)[1:, 0]) + 1
+    assert reports.size > 2
+    at = int(reports[1])
+    usual = np.asarray(doses_of()(seen))
+    later = seen.channel_value.at[at:].multiply(0.5)
+    changed = np.asarray(doses_of()(seen._replace(channel_value=later)))
+    np.testing.assert_array_equal(changed[:at], usual[:at])
+    assert (changed[at:] != usual[at:]).any()
+    assert np.unique(usual).size > 1
+
+
+def test_doses_do_not_rise_while_the_last_value_is_above_the_limit():
+    seen = observed()
+    # Far too low at first, so that doses rise; then above the limit to the end.
+    early = jnp.arange(HOURS + 1)[:, None] < 4
+    values = jnp.where(early, 20.0, 101.0)
+    doses = np.asarray(doses_of()(seen._replace(channel_value=values)))
+    assert doses[3] > 0
+    assert (np.diff(doses)[3:] <= 0).all()
+    below = np.asarray(
+        doses_of()(seen._replace(channel_value=jnp.full_like(values, 20.0)))
+    )
+    assert (below[4:] > doses[4:]).any()
+
+
+def test_a_dose_is_kept_until_it_is_planned_anew():
+    doses = np.asarray(doses_of(replan=5)(observed()))
+    for hour in range(HOURS):
+        if (hour + 1) % 5:
+            assert doses[hour + 1] == doses[hour]
+
+
+def test_the_true_course_is_the_simulators():
+    admitted = stays.admit(DISTRIBUTION, jax.random.key(8), 1)
+    patient = jax.tree.map(lambda x: x[0], admitted.patient)
+    held = jnp.full(4, 1200.0)
+    found = jax.jit(functools.partial(planning.true_course, DISTRIBUTION))(
+        patient, held
+    )
+    wanted = heparin.true_aptt_after(DISTRIBUTION, patient, 1200.0, 4)
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+    switched = planning.true_course(DISTRIBUTION, patient, held.at[2:].set(0.0))
+    np.testing.assert_allclose(switched[:2], wanted[:2], rtol=1e-5)
+    assert switched[3] < wanted[3]
+
+
+def test_who_knows_the_kinetics_stays_in_range():
+    how = Planning(space(), foresight.Config(horizon=4, hold=4, spread=0.0), 1)
+    knowing = planning.omniscient(how, DISTRIBUTION, reward, scales())
+    run = jax.jit(functools.partial(stays.treat, DISTRIBUTION, knowing, hours=HOURS))
+    treated = run(stays.admit(DISTRIBUTION, jax.random.key(9), 20))
+    outcomes = simulation.outcomes(treated, 60.0, 100.0)
+    assert float(outcomes["in_range"].mean()) > 0.5  # random doses: .2
