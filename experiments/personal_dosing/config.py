@@ -14,12 +14,12 @@ REFERENCES = ("truth", "clinicians", "clinicians_binned", "random")
 
 
 def _population_fit() -> FitConfig:
-    return FitConfig(members=4, elites=3)
+    return FitConfig(members=3, elites=3)
 
 
 def _personal_fit() -> FitConfig:
     # Examples are stays, not hours.
-    return FitConfig(members=4, elites=3, learning_rate=2e-3, batch_size=16, patience=8)
+    return FitConfig(members=3, elites=3, batch_size=16, patience=8)
 
 
 @dataclasses.dataclass(frozen=True)

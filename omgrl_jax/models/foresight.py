@@ -156,7 +156,8 @@ def scores(
     """
     shares = (jnp.arange(quantiles) + 0.5) / quantiles
     nodes = config.spread * jax.scipy.stats.norm.ppf(shares)
-    values = foreseen.mean[..., None] + foreseen.deviation[..., None] * nodes
+    apart = foreseen.deviation[..., None] * nodes[None, None, None]
+    values = foreseen.mean[..., None] + apart
     earned = reward(values)
     if config.limit:
         limit = scales.channel.apply(jnp.full(1, config.limit))[0]
