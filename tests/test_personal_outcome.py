@@ -11,7 +11,14 @@ from scipy import stats
 
 from omgrl_jax.data import draws as draws_lib
 from omgrl_jax.data import records as records_lib
-from omgrl_jax.models import ensemble, forecaster, outcome, personal_outcome, world
+from omgrl_jax.models import (
+    ensemble,
+    forecaster,
+    outcome,
+    personal_fit,
+    personal_outcome,
+    world,
+)
 from omgrl_jax.models.forecaster import Draw, PersonalParams
 from omgrl_jax.ops import belief as belief_lib
 from omgrl_jax.ops import regression
@@ -159,17 +166,17 @@ def test_an_exactly_low_rank_outcome_is_recovered(way):
     held_out = jax.tree.map(lambda x: x[60:], draws)
     numbers = jnp.arange(60, dtype=jnp.int32)
     fittable = (
-        personal_outcome.integrated(made, 1)
+        personal_fit.integrated(made, 1)
         if way == "integrated"
-        else personal_outcome.free(made, 1, 60)
+        else personal_fit.free(made, 1, 60)
     )
     fit = ensemble.fit(
         jax.random.key(0),
         fittable.init,
         fittable.loss,
         scales,
-        personal_outcome.Stay(numbers, train),
-        personal_outcome.Stay(jnp.full(12, -1, jnp.int32), held_out),
+        personal_fit.Stay(numbers, train),
+        personal_fit.Stay(jnp.full(12, -1, jnp.int32), held_out),
         numbers,
         ensemble.FitConfig(1, 1, 3e-2, 0.0, 20, 250, 250, 80, bootstrap=False),
         epochs_per_call=250,

@@ -13,7 +13,7 @@ from experiments.personal_dosing.config import Config
 from experiments.task import Task
 from omgrl_jax.data import draws as draws_lib
 from omgrl_jax.data.draws import Draws
-from omgrl_jax.models import ensemble, forecaster, personal_outcome
+from omgrl_jax.models import ensemble, forecaster, personal_fit, personal_outcome
 from omgrl_jax.models import outcome as outcome_lib
 from omgrl_jax.models.example import examples
 from omgrl_jax.models.forecaster import Forecaster, PersonalParams
@@ -146,8 +146,8 @@ def _fit_personal(
         way.init,
         way.loss,
         ready.task.scales,
-        personal_outcome.Stay(numbers, train),
-        personal_outcome.Stay(jnp.full(others, -1, jnp.int32), validation),
+        personal_fit.Stay(numbers, train),
+        personal_fit.Stay(jnp.full(others, -1, jnp.int32), validation),
         numbers,
         ready.config.factors_fit,
         report,
@@ -159,11 +159,11 @@ def _fit_personal(
 @functools.cache
 def _fittable(
     personal: personal_outcome.PersonalOutcome, model: str, rank: int, patients: int
-) -> personal_outcome.Fittable:
+) -> personal_fit.Fittable:
     """One object for all seeds, so that they share a compilation."""
     if model == "persim":
-        return personal_outcome.integrated(personal, rank)
-    return personal_outcome.free(personal, rank, patients)
+        return personal_fit.integrated(personal, rank)
+    return personal_fit.free(personal, rank, patients)
 
 
 def _template(ready: Ready, model: str) -> Any:
