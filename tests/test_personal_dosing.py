@@ -12,6 +12,7 @@ import tiny_dataset
 
 from data_prep import virtual
 from experiments import task as task_lib
+from experiments import training
 from experiments import truth as truth_lib
 from experiments.personal_dosing import __main__ as script
 from experiments.personal_dosing import (
@@ -24,11 +25,16 @@ from experiments.personal_dosing import (
     suggesting,
 )
 from experiments.personal_dosing.config import Config
+from omgrl_jax.algorithms import omg_rl
 from omgrl_jax.data import dataset
 from omgrl_jax.data.draws import Draws
 from omgrl_jax.envs import heparin, stays
+from omgrl_jax.learners import learned_dyna, reward_network
+from omgrl_jax.learners.reward_network import RewardConfig
 from omgrl_jax.models import foresight, personal_outcome
 from omgrl_jax.models.ensemble import FitConfig
+from omgrl_jax.runtime import parameters
+from omgrl_jax.types import Transition
 
 FIT = FitConfig(2, 2, 1e-3, 0.0, 16, 1, 1)
 CONFIG = Config(
@@ -181,6 +187,38 @@ def test_a_run_whose_reward_does_not_fit_is_refused(ready, tmp_path):
     (tmp_path / "run.json").write_text(json.dumps({**run, "reward_inputs": "state"}))
     with pytest.raises(ValueError, match="its --reward_inputs is state, here outcome"):
         rewards.of_run(str(tmp_path), ready.task, 0)
+
+
+def test_the_learned_reward_of_a_run_is_planned_for(ready, tmp_path):
+    config = RewardConfig(inputs="outcome", hidden=(3,), members=2)
+    network = reward_network.make(config, ready.task.space)
+    learner = jax.jit(network.init)(jax.random.key(1))
+    average = jax.tree.map(lambda x: x + 0.5, learner.params)
+    kept = omg_rl.RewardState(learned_dyna.Averaged(learner, average), None, 7)
+    state = learned_dyna.State(None, None, None, kept)
+    run = {f"reward_{k}": v for k, v in dataclasses.asdict(config).items()}
+    run |= {"dataset": ready.task.hash, "state": "", "train_stays": 0}
+    (tmp_path / "run.json").write_text(json.dumps({**run, "first_seed": 4}))
+    with pytest.raises(ValueError, match="not trained to its end"):
+        rewards.of_run(str(tmp_path), ready.task, 0)
+    weights = tmp_path / "model" / "seed_4" / "omg_rl.npz"
+    weights.parent.mkdir(parents=True)
+    parameters.save(weights, training.shareable(state))
+    goal = rewards.of_run(str(tmp_path), ready.task, 0)
+    z = jnp.linspace(-2.0, 2.0, 6).reshape(2, 3)
+    found = jax.jit(goal.value)(goal.params, ready.task.scales, z)
+    value, _ = average
+    for place in np.ndindex(2, 3):
+        inputs = jnp.array([z[place]])
+
+        def member(params, inputs=inputs):
+            return reward_network.make_value(config, ready.task.space)[1](
+                params,
+                Transition(None, None, None, inputs, jnp.ones(()), jnp.zeros(())),
+            )
+
+        wanted = jnp.mean(jax.vmap(member)(value))
+        np.testing.assert_allclose(found[place], wanted, rtol=1e-4)
 
 
 def test_the_clinical_goal_is_r_p(ready):

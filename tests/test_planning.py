@@ -1,5 +1,6 @@
 """Planned doses for virtual patients: no future, no rise above the limit, the truth."""
 
+import dataclasses
 import functools
 
 import jax
@@ -8,6 +9,7 @@ import numpy as np
 
 from data_prep import virtual
 from omgrl_jax.data import records as records_lib
+from omgrl_jax.data.draws import Draws
 from omgrl_jax.data.records import Scales, Standardiser
 from omgrl_jax.envs import heparin, stays
 from omgrl_jax.evaluation import planning, simulation
@@ -37,8 +39,10 @@ def scales():
     size = space().state_dim
     tracked = [item.rule in ("last", "previous") for item in space().tracked]
     log = jnp.array([False] * space().num_stored + tracked)
-    mean = jnp.where(log, 4.2, jnp.linspace(1.0, 60.0, size))
-    state = Standardiser(mean, jnp.where(log, 0.4, 30.0), log)
+    dose = jnp.array([name.startswith("dose") for name in space().names])
+    mean = jnp.where(log, 4.2, jnp.where(dose, 800.0, jnp.linspace(1.0, 60.0, size)))
+    deviation = jnp.where(log, 0.4, jnp.where(dose, 800.0, 30.0))
+    state = Standardiser(mean, deviation, log)
     channel = Standardiser(jnp.array([4.2]), jnp.array([0.4]), jnp.ones(1, bool))
     return Scales(state, channel, AMOUNTS)
 
@@ -49,7 +53,7 @@ def reward(values):
 
 
 @functools.cache
-def policy(replan=1):
+def networks():
     population = outcome.make((3,), "proportional", space())
     config = personal_outcome.Config(rank=2, hidden=(3,))
     made = personal_outcome.make(config, space(), population)
@@ -63,6 +67,11 @@ def policy(replan=1):
     # Much slope, so that doses matter.
     net = params.shared["net"]["params"]["Dense_1"]
     net["bias"] = net["bias"].at[:, 1].set(0.5)
+    return made, params
+
+
+def policy(replan=1):
+    made, params = networks()
     how = Planning(space(), PLAN, replan)
     who = forecaster.personal(made)
     return planning.policy(how, who, reward, scales(), params, jnp.float32(5.0))
@@ -82,11 +91,11 @@ def observed():
 
 
 @functools.cache
-def doses_of(replan=1):
+def dose(replan=1):
     planned = policy(replan)
 
     @jax.jit
-    def doses(seen):
+    def whole(seen):
         key = jax.random.key(0)
         first = jax.tree.map(lambda x: x[0], seen)
 
@@ -96,9 +105,14 @@ def doses_of(replan=1):
             return state, order.total
 
         start = planned.reset(jax.random.clone(key), first)
-        return jax.lax.scan(hour, start, seen)[1]
+        chart, given = jax.lax.scan(hour, start, seen)
+        return given, chart.memory
 
-    return doses
+    return whole
+
+
+def doses_of(replan=1):
+    return lambda seen: dose(replan)(seen)[0]
 
 
 def test_a_draw_changes_no_earlier_dose():
@@ -114,16 +128,38 @@ def test_a_draw_changes_no_earlier_dose():
     assert np.unique(usual).size > 1
 
 
+def test_what_is_known_of_the_patient_follows_from_the_recorded_stay():
+    made, params = networks()
+    seen = observed()
+    given, memory = dose()(seen)
+    states = simulation.recorded_states(space(), scales(), seen, given[:-1])
+    at = np.flatnonzero(np.asarray(seen.channel_measured)[1:, 0])
+    value = scales().channel.apply(seen.channel_value)[:, 0]
+    draws = Draws(
+        state=states[at],
+        action=jnp.zeros(at.size, jnp.int32),
+        amount=given[at],
+        value=value[at + 1],
+        censored=seen.channel_censored[at + 1, 0],
+        there=jnp.ones(at.size, bool),
+    )
+    first = jax.tree.map(lambda x: x[0], params.shared)
+    follow = jax.jit(made.follow)
+    _, wanted = follow(scales(), first, belief_lib.standard(2), draws)
+    np.testing.assert_allclose(memory.mean[0], wanted.mean, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(memory.covariance[0], wanted.covariance, atol=1e-4)
+
+
 def test_doses_do_not_rise_while_the_last_value_is_above_the_limit():
     seen = observed()
-    # Far too low at first, so that doses rise; then above the limit to the end.
+    # Too low at first, so that doses rise; then above the limit to the end.
     early = jnp.arange(HOURS + 1)[:, None] < 4
-    values = jnp.where(early, 20.0, 101.0)
+    values = jnp.where(early, 50.0, 101.0)
     doses = np.asarray(doses_of()(seen._replace(channel_value=values)))
     assert doses[3] > 0
     assert (np.diff(doses)[3:] <= 0).all()
     below = np.asarray(
-        doses_of()(seen._replace(channel_value=jnp.full_like(values, 20.0)))
+        doses_of()(seen._replace(channel_value=jnp.full_like(values, 50.0)))
     )
     assert (below[4:] > doses[4:]).any()
 
@@ -150,8 +186,10 @@ def test_the_true_course_is_the_simulators():
 
 
 def test_who_knows_the_kinetics_stays_in_range():
-    how = Planning(space(), foresight.Config(horizon=4, hold=4, spread=0.0), 1)
-    knowing = planning.omniscient(how, DISTRIBUTION, reward, scales())
+    finer = scales()._replace(amounts=500.0 * jnp.arange(6))
+    six = dataclasses.replace(space(), num_actions=6)
+    how = Planning(six, foresight.Config(horizon=4, hold=4, spread=0.0), 1)
+    knowing = planning.omniscient(how, DISTRIBUTION, reward, finer)
     run = jax.jit(functools.partial(stays.treat, DISTRIBUTION, knowing, hours=HOURS))
     treated = run(stays.admit(DISTRIBUTION, jax.random.key(9), 20))
     outcomes = simulation.outcomes(treated, 60.0, 100.0)

@@ -20,6 +20,7 @@ where it stopped. 500 training stays take about five minutes a seed on two cores
 
 import dataclasses
 import pathlib
+from typing import Any
 
 from absl import flags
 
@@ -96,8 +97,8 @@ def run(
     return page.write(out, config, task.schema.name, rows, factors)
 
 
-def table(summary) -> str:
-    """The main figures as text."""
+def table(summary: Any) -> str:
+    """The main figures of `study.summarise` as text."""
     lines = []
     for section, measures in (
         ("dosing", ("r_p", "in_range", "above", "success")),

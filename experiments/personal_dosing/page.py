@@ -90,7 +90,7 @@ def make(
         title=f"Patients as agents: personal dosing on {name} stays",
         scope=(
             f"Plans of {config.plan.horizon} hours for {goal}, made anew every "
-            f"{config.replan} h; limit {config.plan.limit:g}. {config.seeds} seeds."
+            f"{config.replan} h; limit {config.plan.limit:g} s. Seeds: {config.seeds}."
         ),
         findings=findings(rows),
         terms=[(LABELS[k], note) for k, note in _NOTES.items() if k in methods],
@@ -118,13 +118,13 @@ def findings(rows: pd.DataFrame) -> list[str]:
             clear = " (clear)" if gap.low > 0 or gap.high < 0 else " (not clear)"
         said.append(
             f"PerSim earns {abs(gap.mean):.3f} r_p an hour {verdict} than "
-            f"{words.inside(LABELS[other])}, seed by seed{clear}."
+            f"{_inside(other)}, seed by seed{clear}."
         )
     summary = study.summarise(rows)
     errors = _part(summary, "prediction", "rmse")
     errors = errors[errors["about"] == predicting.LATER].set_index("method")["mean"]
     if {"persim", "persistence"} <= set(errors.index):
-        texts = [f"{words.inside(LABELS[str(m)])} {v:.3f}" for m, v in errors.items()]
+        texts = [f"{_inside(str(m))} {v:.3f}" for m, v in errors.items()]
         said.append(
             "Error of log aPTT on held-out draws with three or more before: "
             f"{', '.join(texts)}."
@@ -140,6 +140,12 @@ def findings(rows: pd.DataFrame) -> list[str]:
             f"({worst['mean']:.2f})."
         )
     return said or ["Nothing was judged."]
+
+
+def _inside(method: str) -> str:
+    """A method's name as it stands inside a sentence."""
+    label = LABELS[method]
+    return label if label.startswith("PerSim") else words.inside(label)
 
 
 def _part(summary: pd.DataFrame, section: str, measure: str) -> pd.DataFrame:

@@ -18,6 +18,7 @@ from experiments.personal_dosing import (
     treating,
 )
 from experiments.personal_dosing.config import REFERENCES, Config
+from experiments.personal_dosing.factors import Truth
 from experiments.personal_dosing.fitting import Ready
 from omgrl_jax.runtime import storage
 
@@ -57,7 +58,7 @@ class Map(NamedTuple):
     """
 
     factors: np.ndarray
-    truth: factors.Truth
+    truth: Truth
 
 
 def units(config: Config, virtual: bool) -> list[Unit]:

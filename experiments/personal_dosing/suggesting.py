@@ -35,8 +35,8 @@ def rows(ready: Ready, goal: Goal, params: PersonalParams) -> list[dict[str, Any
     task, records = ready.task, ready.task.test
     every = np.asarray(records.transitions)
     beliefs = _beliefs(ready, params, every)
-    last = _tracked(ready, "last", every)
-    dose = _tracked(ready, "amount", every)
+    last = _last_values(ready, every)
+    dose = _doses_before(ready, every)
     suggested = np.asarray(
         _suggest(
             Planning(task.space, ready.config.plan, ready.config.replan),
@@ -78,12 +78,20 @@ def rows(ready: Ready, goal: Goal, params: PersonalParams) -> list[dict[str, Any
     return found
 
 
-def _tracked(ready: Ready, rule: str, rows: np.ndarray) -> Array:
-    """A tracked feature in raw units, [M]."""
+def _last_values(ready: Ready, rows: np.ndarray) -> Array:
+    """The last measured value of the channel at rows [M], raw."""
     task = ready.task
-    index = [item.rule for item in task.space.tracked].index(rule)
+    index = [item.rule for item in task.space.tracked].index("last")
     raw = task.scales.state.invert(task.test.states[rows])
     return raw[:, task.space.num_stored + index]
+
+
+def _doses_before(ready: Ready, rows: np.ndarray) -> Array:
+    """The dose of the hour before each row, raw [M]; 0 at the start of a stay."""
+    records = ready.task.test
+    stay, amounts = np.asarray(records.stay), np.asarray(records.amounts)
+    first = rows == np.searchsorted(stay, stay[rows])
+    return jnp.asarray(np.where(first, 0.0, amounts[rows - 1]), jnp.float32)
 
 
 def _beliefs(ready: Ready, params: PersonalParams, rows: np.ndarray) -> Belief:
