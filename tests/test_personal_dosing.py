@@ -28,7 +28,7 @@ from experiments.personal_dosing.config import Config
 from omgrl_jax.algorithms import omg_rl
 from omgrl_jax.data import dataset
 from omgrl_jax.data.draws import Draws
-from omgrl_jax.envs import heparin, stays
+from omgrl_jax.envs import heparin, recording, stays
 from omgrl_jax.learners import learned_dyna, reward_network
 from omgrl_jax.learners.reward_network import RewardConfig
 from omgrl_jax.models import foresight, personal_outcome
@@ -111,7 +111,7 @@ def test_the_true_patients_are_those_of_the_cohort(ready):
     mine = jax.tree.map(lambda x: x[training[3]], admitted.patient.patient)
     np.testing.assert_allclose(known.parameters["log_slope"][3], mine.log_slope)
     np.testing.assert_allclose(known.features[3, 2], mine.weight, rtol=1e-5)
-    body = heparin.recording.kinetics_now(
+    body = recording.kinetics_now(
         distribution, jax.tree.map(lambda x: x[training[3]], admitted.patient)
     )
     low, high = (known.parameters[n][3] for n in ("log_baseline", "log_level"))
@@ -136,7 +136,10 @@ def test_errors_by_band_are_counted_by_hand():
     mean = value + np.where(np.arange(10) < 3, 1.0, 3.0)
     found = predicting._by_band(draws, mean, np.full((3, 10), 2.0), 0.5)
     table = {row["band"]: row for row in found}
-    assert set(table) == {predicting.LATER}  # all others hold fewer than eleven
+    # All other bands hold fewer than eleven draws.
+    assert set(table) == {predicting.LATER, predicting.ANY}
+    assert table[predicting.ANY]["rmse"] == pytest.approx(0.5 * 6**0.5)
+    assert table[predicting.ANY]["inside"] == pytest.approx(9 / 24)
     assert table[predicting.LATER] == {"band": "3 or more", "rmse": 1.5, "inside": 0.0}
     # What exceeds a lower bound is no error.
     bounds = draws._replace(censored=np.ones((3, 10), bool))
@@ -171,6 +174,15 @@ def test_records_need_no_truth(tmp_path):
     training = int((arrays.split == 0).sum())
     # No vector of a training patient is kept.
     assert all(training not in kept[name].shape for name in kept.files)
+
+
+def test_too_few_held_out_stays_leave_a_page_that_says_so(undrawn, tmp_path):
+    rows = study.frame([])
+    assert study.summarise(rows).empty
+    assert script.table(study.summarise(rows)) == ""
+    made = page.make(CONFIG, "tiny", rows, None)
+    assert made.findings == ["Nothing was judged: there are too few held-out draws."]
+    assert all(block.absent for _, _, block in made.sections)
 
 
 def test_a_dataset_without_a_target_is_refused(tmp_path):

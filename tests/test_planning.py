@@ -64,9 +64,9 @@ def networks():
 
     keys = jax.random.split(jax.random.key(5), 2)
     params = PersonalParams(*jax.jit(jax.vmap(init))(keys))
-    # Much slope, so that doses matter.
+    # Much slope, so that doses matter; factors that count in every state.
     net = params.shared["net"]["params"]["Dense_1"]
-    net["bias"] = net["bias"].at[:, 1].set(0.5)
+    net["bias"] = net["bias"].at[:, 1].set(0.5).at[:, 3:].set(0.4)
     return made, params
 
 

@@ -139,7 +139,7 @@ def findings(rows: pd.DataFrame) -> list[str]:
             f"factors (R² {best['mean']:.2f}), {factors.NAMES[worst['about']]} worst "
             f"({worst['mean']:.2f})."
         )
-    return said or ["Nothing was judged."]
+    return said or ["Nothing was judged: there are too few held-out draws."]
 
 
 def _inside(method: str) -> str:
@@ -200,7 +200,11 @@ def _dosing(rows: pd.DataFrame, config: Config) -> Block:
 
 def _prediction(rows: pd.DataFrame) -> Block:
     own = rows[rows["section"] == "prediction"]
-    bands = [b for b in (*predicting.BANDS, predicting.LATER) if b in set(own["about"])]
+    bands = [
+        b
+        for b in (*predicting.BANDS, predicting.LATER, predicting.ANY)
+        if b in set(own["about"])
+    ]
     methods = [m for m in LABELS if m in set(own["method"])]
     shown = []
     for measure, title in (

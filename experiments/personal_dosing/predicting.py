@@ -19,7 +19,8 @@ from omgrl_jax.types import Array, Params
 
 # By how many draws of the stay came before, without the one at its start.
 BANDS = {"0": (0, 0), "1 to 2": (1, 2), "3 to 5": (3, 5), "6 or more": (6, 10**6)}
-LATER = "3 or more"
+LATER, ANY = "3 or more", "any"
+_BANDS = {**BANDS, LATER: (3, 10**6), ANY: (0, 10**6)}
 _FEWEST = 11  # draws, below which a record says too much of a few patients
 _WIDE = 1.645  # standard deviations that hold nine of ten values
 
@@ -119,7 +120,7 @@ def _by_band(
     error = np.where(censored, np.minimum(mean - value, 0.0), mean - value)
     before = np.broadcast_to(np.arange(value.shape[1]), value.shape)
     found = []
-    for band, (low, high) in {**BANDS, LATER: (3, 10**6)}.items():
+    for band, (low, high) in _BANDS.items():
         chosen = there & (before >= low) & (before <= high)
         if chosen.sum() < _FEWEST:
             continue

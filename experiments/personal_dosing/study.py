@@ -93,7 +93,13 @@ def run(ready: Ready) -> pd.DataFrame:
             if not path.is_file():
                 storage.atomic_write(path, json.dumps(judge(unit)))
             rows += json.loads(path.read_text())
-    return pd.DataFrame(rows)
+    return frame(rows)
+
+
+def frame(rows: list[Row]) -> pd.DataFrame:
+    """Rows as a table that has its columns also where there is no row."""
+    columns = ["section", "method", "seed", "about", "measure", "value"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 class Judge:
