@@ -243,6 +243,6 @@ def test_the_clinical_goal_is_r_p(ready):
 
 def test_as_many_networks_of_both_kinds():
     with pytest.raises(ValueError, match="keep as many of both"):
-        Config(population_fit=FitConfig(3, 3))
+        Config(population_fit=FitConfig(2, 2))
     with pytest.raises(ValueError, match="--models= is empty"):
         Config(models=())
