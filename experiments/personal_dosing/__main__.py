@@ -15,7 +15,8 @@ of the true kinetics, which no model sees. On real records (data_prep.mimic3): e
 held-out draws, and suggested beside given doses, in aggregate.
 
 Writes rows.csv, summary.csv, model/ and report/index.html. The same command goes on
-where it stopped. 500 training stays take about five minutes a seed on two cores.
+where it stopped. Of the time on a processor
+most goes into compiling, once for all seeds.
 """
 
 import dataclasses
