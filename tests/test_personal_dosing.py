@@ -25,6 +25,7 @@ from experiments.personal_dosing import (
     suggesting,
 )
 from experiments.personal_dosing.config import Config
+from experiments.report import estimates
 from omgrl_jax.algorithms import omg_rl
 from omgrl_jax.data import dataset
 from omgrl_jax.data.draws import Draws
@@ -99,9 +100,18 @@ def test_the_page_says_what_was_found(ready, rows, undrawn):
     found = study.map_of_first_seed(ready)
     made = page.make(CONFIG, "virtual", rows, found)
     assert any("PerSim earns" in text for text in made.findings)
-    html = page.write(ready.out, CONFIG, "virtual", rows, found).read_text()
-    for text in ("Who doses best?", "True kinetics", "Suggested dose", "clearance"):
+    html = page.write(ready.out, CONFIG, "virtual", rows, found, "U/h").read_text()
+    for text in ("Who doses best?", "True kinetics", "Suggested dose, U/h"):
         assert text in html
+    assert "clearance" in html
+
+
+def test_doses_are_written_as_doses():
+    seeds = [{"seed": 0, "given": 1200.0}, {"seed": 1, "given": 1240.0}]
+    two = estimates.over_seeds(seeds, "given")
+    assert page._amount(two) == "1,220 ± 28"
+    assert page._amount(estimates.over_seeds([{"given": 987.4}], "given")) == "987"
+    assert page._amount(None) == "–"
 
 
 def test_the_true_patients_are_those_of_the_cohort(ready):

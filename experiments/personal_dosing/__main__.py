@@ -95,7 +95,8 @@ def run(
     metrics.write_csv(out / "summary.csv", found)
     print(table(found))
     factors = study.map_of_first_seed(ready)
-    return page.write(out, config, task.schema.name, rows, factors)
+    schema = task.schema
+    return page.write(out, config, schema.name, rows, factors, schema.actions.unit)
 
 
 def table(summary: Any) -> str:

@@ -62,7 +62,12 @@ _SPREAD = (
 
 
 def write(
-    out: pathlib.Path, config: Config, name: str, rows: pd.DataFrame, found: Map | None
+    out: pathlib.Path,
+    config: Config,
+    name: str,
+    rows: pd.DataFrame,
+    found: Map | None,
+    unit: str = "",
 ) -> pathlib.Path:
     """Draws the page.
 
@@ -72,16 +77,17 @@ def write(
       name: of the dataset.
       rows: of `study.run`.
       found: factors beside the truth, for a picture.
+      unit: of doses.
 
     Returns:
       The page.
     """
-    html = page_lib.render_study(make(config, name, rows, found))
+    html = page_lib.render_study(make(config, name, rows, found, unit))
     return storage.atomic_write(out / "report" / "index.html", html)
 
 
 def make(
-    config: Config, name: str, rows: pd.DataFrame, found: Map | None
+    config: Config, name: str, rows: pd.DataFrame, found: Map | None, unit: str = ""
 ) -> page_lib.Study:
     """The page before it is put into its template."""
     methods = set(rows["method"])
@@ -98,7 +104,7 @@ def make(
             ("dosing", "Who doses best?", _dosing(rows, config)),
             ("prediction", "Who foretells the next aPTT?", _prediction(rows)),
             ("factors", "What do the factors hold?", _factors(rows, found)),
-            ("doses", "Suggested and given doses", _doses(rows)),
+            ("doses", "Suggested and given doses", _doses(rows, unit)),
         ],
         beside="rows.csv (every figure by seed), summary.csv",
     )
@@ -287,19 +293,26 @@ def _map(found: Map, name: str) -> Picture:
         return drawing.finish(figure, alt, caption)
 
 
-def _doses(rows: pd.DataFrame) -> Block:
+def _doses(rows: pd.DataFrame, unit: str) -> Block:
     own = rows[(rows["section"] == "doses") & (rows["method"] == "persim")]
     if own.empty:
         return blocks.block(absent=["Not shown: fewer than eleven held-out stays."])
     cells = []
     for band in own["about"].drop_duplicates():
         seeds = _seeds(own, "doses", "persim", band)
-        texts = [
-            tables.show(estimates.over_seeds(seeds, part), part not in _DOSES)
-            for part in (*_DOSES, "lower", "same", "higher")
+        amounts = [
+            _amount(estimates.over_seeds(seeds, part))
+            for part in ("given", "suggested")
         ]
-        cells.append([f"{band} s", *texts])
-    head = ["Last aPTT", "Given dose", "Suggested dose", "Lower", "Same bin", "Higher"]
+        shares = [
+            tables.show(estimates.over_seeds(seeds, part), percent=True)
+            for part in ("lower", "same", "higher")
+        ]
+        cells.append([f"{band} s", *amounts, *shares])
+    named = [
+        f"{who} dose" + (f", {unit}" if unit else "") for who in ("Given", "Suggested")
+    ]
+    head = ["Last aPTT", *named, "Lower", "Same bin", "Higher"]
     note = (
         "All hours of held-out stays, doses by their bins; suggested by planning with "
         f"PerSim from what the record told until then. {_SPREAD}"
@@ -307,4 +320,8 @@ def _doses(rows: pd.DataFrame) -> Block:
     return blocks.block(shown=[("By the last aPTT", Table(head, cells, note))])
 
 
-_DOSES = ("given", "suggested")
+def _amount(mean: estimates.Estimate | None) -> str:
+    """A mean dose with its spread, as doses are written."""
+    if mean is None:
+        return "–"
+    return f"{mean.mean:,.0f}" + ("" if mean.sd is None else f" ± {mean.sd:,.0f}")
