@@ -44,10 +44,13 @@ class Step(NamedTuple):
     Attributes:
       state: [B, S] next standardised states.
       outcome: [B, C] standardised channel values at the next step.
+      discount: [B] 0.0 where the episode ends with the step, else 1.0; None of a world
+        that knows no ends.
     """
 
     state: Array
     outcome: Array
+    discount: Array | None = None
 
 
 class Spread(NamedTuple):

@@ -132,6 +132,13 @@ def test_steps_inside_loops_on_several_devices_come_to_an_end():
     assert np.isfinite(found).all() and np.unique(found[:, 0]).size == 4
 
 
+def test_batches_on_which_devices_would_wait_are_refused(monkeypatch):
+    monkeypatch.setattr(half_cheetah.jax, "local_device_count", lambda: 2)
+    states = np.zeros((2000, 17), np.float32)
+    with pytest.raises(RunError, match=r"2000 agents in one step; .* at most 1323"):
+        half_cheetah._advance(np.ones((2000, 2)), states, np.zeros((2000, 6)))
+
+
 def test_first_states_are_spread_as_gymnasiums():
     keys = jax.random.split(jax.random.key(0), 1000)
     first = np.asarray(jax.jit(jax.vmap(TASK.reset))(keys))

@@ -31,3 +31,6 @@ def test_states_that_do_not_count_may_be_no_numbers():
     predicted = np.where(COUNTED[..., None], TRUE, np.nan)
     found = open_loop.accuracy(*map(jnp.asarray, (predicted, TRUE, COUNTED)))
     assert float(found.rmse) == 0.0 and float(found.r2) == 1.0
+    # Nor need the truth be.
+    found = open_loop.accuracy(*map(jnp.asarray, (TRUE, predicted, COUNTED)))
+    assert float(found.rmse) == 0.0 and float(found.r2) == 1.0

@@ -1,5 +1,6 @@
 """Policies learned from agents' logs and simulators, in a world known exactly."""
 
+import dataclasses
 import types
 
 import jax
@@ -78,10 +79,11 @@ def ready():
     )
 
 
-def world():
+def world(low=-99.0, high=99.0):
+    shared = (ALL, jnp.full(2, low), jnp.full(2, high))
     return worlds.PersonalWorld(
         knowing(jnp.asarray(GAINS)),
-        jax.tree.map(lambda x: jnp.stack([x, x]), ALL),
+        *jax.tree.map(lambda x: jnp.stack([x, x]), shared),
     )
 
 
@@ -105,11 +107,53 @@ def test_a_world_earns_by_the_tasks_rule_and_stands_still_at_the_end(way):
     np.testing.assert_allclose(SCALES.state.invert(step.state), expected, atol=1e-5)
     earned = REWARD.invert(step.outcome)[:, 0]
     np.testing.assert_allclose(earned, [-0.6, -3.3, 0.0], atol=1e-5)
+    np.testing.assert_array_equal(step.discount, [1.0, 0.0, 0.0])
     assert worlds.of_one(TASK) is dynamics  # what learns in it is compiled once
 
 
+def test_nothing_is_uncertain_where_an_episode_is_over():
+    apart = jax.tree.map(lambda x: x[0], world())
+    members = apart.simulator.members
+    bias = members.bias.at[0].add(0.1)
+    members = members._replace(bias=bias)
+    simulator = dataclasses.replace(apart.simulator, members=members)
+    apart = apart._replace(simulator=simulator)
+    states = SCALES.state.apply(jnp.array([[1.0, 0.0], [3.1, 2.0]]))
+    found = worlds.of_one(TASK).spread(apart, states, jnp.array([0, 0]))
+    assert found.disagreement[0] > 0.01 and found.disagreement[1] == 0.0
+
+
+def test_states_stay_within_what_a_simulator_can_know():
+    own = jax.tree.map(lambda x: x[0], world(low=-0.5, high=0.25))
+    states = jnp.array([[0.2, 0.2], [0.0, 0.0], [-0.4, 0.0]])
+    step = worlds.of_one(TASK).mean(own, states, jnp.array([2, 1, 0]))
+    np.testing.assert_allclose(step.state[0], 0.25)
+    np.testing.assert_allclose(step.state[1], 0.0, atol=1e-6)
+    assert step.state[2, 0] == -0.5
+    wild = own.simulator.members._replace(bias=jnp.full((2, 3, 2), jnp.inf))
+    own = own._replace(simulator=dataclasses.replace(own.simulator, members=wild))
+    step = worlds.of_one(TASK).mean(own, states[:2], jnp.array([2, 1]))
+    np.testing.assert_array_equal(step.state, states[:2])
+
+
+def test_rollouts_may_start_from_states_that_are_no_records():
+    given = ready()
+    own = policies._own(given, 0, [])
+    starts = jnp.array([[0.3, -0.2], [0.1, 0.4]])
+    one = jax.tree.map(lambda x: x[0], world())
+    agent = types.SimpleNamespace(policy=ANY)
+    collect = (LEARN.rollout, worlds.of_one(TASK), agent, ())
+    for data, allowed in (
+        (dyna.Data(own, one, (), starts), starts),
+        (dyna.Data(own, one, ()), own.states[own.transitions]),
+    ):
+        seen = dyna.collect(*collect, jax.random.key(5), data, own.transitions)
+        first = {tuple(x) for x in np.asarray(seen.state[0]).tolist()}
+        assert first <= {tuple(x) for x in np.asarray(allowed).tolist()}
+
+
 def test_imagined_episodes_live_in_the_agents_own_simulators():
-    found = policies.imagine(ready(), UNIT, world(), ANY, ())
+    found = policies.imagine(ready(), UNIT, world(), ANY, (), policies._starts(ready()))
     assert len(found) == 2
     for gain, arrays in zip(GAINS, found, strict=True):
         assert arrays.lengths.size == LEARN.episodes
@@ -134,7 +178,7 @@ def test_imagined_episodes_live_in_the_agents_own_simulators():
 
 def test_imagined_episodes_join_the_agents_own_log():
     given = ready()
-    more = policies.imagine(given, UNIT, world(), ANY, ())[1:]
+    more = policies.imagine(given, UNIT, world(), ANY, (), policies._starts(given))[1:]
     own = policies._own(given, 1, [])
     assert own.transitions.shape == (5,) and own.windows.shape == (4,)
     both = policies._own(given, 1, more)
@@ -166,9 +210,11 @@ def test_records_of_several_agents_are_filled_up_evenly():
 
 def test_each_agent_learns_from_its_own_world():
     given = ready()
-    more = policies.imagine(given, UNIT, world(), ANY, ())
+    more = policies.imagine(given, UNIT, world(), ANY, (), policies._starts(given))
     own = learning.stacked([policies._own(given, n, more[n : n + 1]) for n in range(2)])
-    method = learning.make("ddqn", LEARN, given.cohort.space, worlds.of_one(TASK), ANY)
+    method = learning.make(
+        "ddqn", LEARN.run(), given.cohort.space, worlds.of_one(TASK), ANY
+    )
     params = learning.train_each(
         method, jax.random.key(3), dyna.Data(own, world(), ()), LEARN.epochs
     )

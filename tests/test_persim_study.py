@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +14,7 @@ from absl import flags
 
 from data_prep import control as prep
 from experiments.persim import __main__ as script
-from experiments.persim import factors, logs, methods, study, summary, units
+from experiments.persim import factors, logs, methods, policies, study, summary, units
 from experiments.persim.config import METHODS, Config
 from experiments.persim.judging import JudgeConfig
 from experiments.persim.learning import LearnConfig
@@ -69,10 +70,10 @@ def test_every_method_is_judged_on_every_agent(done):
     assert np.isfinite(rows["value"]).all()
     whole = rows[rows["count"] == 11]
     simulators = {*CONFIG.methods, "persim_average"}
-    policies = {"morel", "bcq_personal", "omg_rl_personal", "cql_alone"}
+    learned = {"morel", "bcq_personal", "omg_rl_personal", "cql_alone"}
     for section, names in (
         ("prediction", simulators),
-        ("return", {*simulators, *policies, "truth"}),
+        ("return", {*simulators, *learned, "truth"}),
     ):
         part = whole[whole["section"] == section]
         assert set(part["method"]) == names
@@ -222,6 +223,27 @@ def test_an_agent_never_seen_has_no_simulator(done):
             units.simulators(ready, "persim", params, agents)
         with pytest.raises(ValueError, match=r"agent 14 is not in"):
             logs.of_agents(ready.cohort, agents)
+
+
+def test_logs_of_other_settings_are_not_taken_for_these(done, tmp_path):
+    shutil.copytree(done[0] / "dataset", tmp_path / "dataset")
+    other = dataclasses.replace(CONFIG, data="pure")
+    with pytest.raises(ValueError, match="logs made with data=random, now pure"):
+        units.prepare(other, tmp_path)
+    assert not (tmp_path / "run.json").exists()
+    units.prepare(CONFIG, tmp_path)
+
+
+def test_policies_learn_from_those_who_may_be_learned_from(done):
+    ready = units.prepare(CONFIG, done[0])
+    train, held_out = policies._split(ready)
+    arrays = ready.cohort.data.trajectories
+    # Agents 0-9; the last of the eleven chooses the epoch.
+    assert train.transitions.size == arrays.lengths[:10].sum()
+    assert held_out.transitions.size == arrays.lengths[10]
+    first = dataset.row_starts(arrays.lengths)[10]
+    raw = ready.scales.state.invert(held_out.states[:1])
+    np.testing.assert_allclose(raw[0], arrays.observations[first], atol=1e-5)
 
 
 def made_up(done):

@@ -85,7 +85,8 @@ def test_drawn_actions_are_held():
     assert np.unique(drawn[:, [0, 3, 6]], axis=0).shape[0] > 15  # of 27
 
 
-def test_no_number_is_no_good_score():
+@pytest.mark.parametrize("wild", [jnp.nan, jnp.inf])
+def test_no_number_is_no_good_score(wild):
     # A world that overflows after its end scores by what came before it.
     def advance(states, actions):
         return jnp.where(states > 0.5, jnp.inf, states + actions[None])
@@ -96,7 +97,7 @@ def test_no_number_is_no_good_score():
     np.testing.assert_array_equal(score(jnp.array([[0, 0, 0], [1, 1, 1]])), [0.0, 0.5])
 
     def broken(plans):
-        return jnp.where(plans[:, 0] == 2, jnp.nan, plans[:, 0].astype(jnp.float32))
+        return jnp.where(plans[:, 0] == 2, wild, plans[:, 0].astype(jnp.float32))
 
     config = planner.ShootingConfig(horizon=2, candidates=30)
     best = planner.shoot(jax.random.key(0), broken, jnp.zeros(2, jnp.int32), 3, config)
@@ -104,7 +105,7 @@ def test_no_number_is_no_good_score():
 
     def odd(plans):
         value = quadratic(plans)
-        return jnp.where(plans[:, 0, 0] < 0.0, jnp.nan, value)
+        return jnp.where(plans[:, 0, 0] < 0.0, wild, value)
 
     plan = planner.cem(jax.random.key(0), odd, jnp.zeros((3, 1)), LOW, HIGH, CEM)
     np.testing.assert_allclose(plan.actions[:, 0], optimum(), atol=0.02)

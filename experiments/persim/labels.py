@@ -46,7 +46,8 @@ NOTES = {
         for name in _LEARNERS
     },
     **{
-        f"{name}_alone": "a policy for each agent, from its own log alone"
+        f"{name}_alone": "a policy for each agent, learned from its own log; what "
+        "agents usually do is known from all logs"
         for name in _LEARNERS
     },
 }

@@ -35,8 +35,8 @@ class LearnConfig:
     Attributes:
       epochs: training epochs.
       behaviour_hidden: widths of the behaviour policy's layers.
-      episodes: imagined episodes of each judged agent that join its log where a method
-        learns for it alone.
+      episodes: imagined episodes of each judged agent that join its log, for personal
+        learners that cannot roll a simulator out by themselves.
       explore: share of random actions in them; the others are the behaviour policy's.
       world: the model of all agents that is rolled out where none is personal.
       agent: actor and critic.
@@ -47,7 +47,7 @@ class LearnConfig:
     epochs: int = dataclasses.field(default=100, metadata={"min": 1})
     behaviour_hidden: tuple[int, ...] = (64, 64)
     episodes: int = dataclasses.field(default=100, metadata={"min": 1})
-    explore: float = dataclasses.field(default=0.5, metadata={"min": 0, "max": 1})
+    explore: float = dataclasses.field(default=0.2, metadata={"min": 0, "max": 1})
     world: WorldConfig = dataclasses.field(
         default_factory=lambda: WorldConfig(hidden=(64, 64))
     )
@@ -66,13 +66,18 @@ class LearnConfig:
         default_factory=lambda: RewardConfig(mode="step", normalise=True, average=0.9)
     )
 
-    def run(self) -> RunConfig:
-        """The same as the methods' own configuration."""
+    def run(self, personal: bool = False) -> RunConfig:
+        """The same as the methods' own configuration.
+
+        Args:
+          personal: for worlds of single agents, whose members predict no noise.
+        """
+        uncertainty = "disagreement" if personal else "noise"
         return RunConfig(
             behaviour_hidden=self.behaviour_hidden,
             world=self.world,
             agent=self.agent,
-            mopo=mopo.Config(uncertainty="disagreement"),  # simulators know no noise
+            mopo=mopo.Config(uncertainty=uncertainty),
             rollout=self.rollout,
             reward=self.reward,
         )
@@ -80,10 +85,10 @@ class LearnConfig:
 
 @functools.cache
 def make(
-    name: str, config: LearnConfig, space: Space, dynamics: Dynamics, behaviour: Policy
+    name: str, config: RunConfig, space: Space, dynamics: Dynamics, behaviour: Policy
 ) -> Algorithm:
     """A method by its name; the same object for the same arguments."""
-    return ALGORITHMS[name](config.run(), Problem(space, dynamics, behaviour))
+    return ALGORITHMS[name](config, Problem(space, dynamics, behaviour))
 
 
 @functools.cache

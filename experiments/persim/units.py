@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import json
 import pathlib
 from typing import Any, NamedTuple
 
@@ -22,9 +23,16 @@ from omgrl_jax.models.planner import Planner
 from omgrl_jax.runtime import parameters
 from omgrl_jax.types import Params
 
+# The order fixes what each seed draws: new ones come last.
 _PURPOSES = (
-    *("fit", "predict", "control", "unseen"),
-    *("behaviour", "world", "imagine", "learn"),
+    "fit",
+    "predict",
+    "control",
+    "unseen",
+    "behaviour",
+    "world",
+    "imagine",
+    "learn",
 )
 
 
@@ -138,6 +146,7 @@ def prepare(config: Config, out: pathlib.Path) -> Ready:
     if not (directory / "schema.json").is_file():  # written last
         control_data.write(config.recorded(), directory)
     cohort = logs_lib.load(str(directory), config.past.steps, config.unseen)
+    _check_logs(config, cohort, directory)
     # Seeds are kept one by one: the same study may have more of them later.
     claim(out, dataclasses.replace(config, seeds=1, first_seed=0), cohort.hash)
     shape = _shape(cohort)
@@ -164,6 +173,18 @@ def _shape(cohort: Cohort) -> methods.Shape:
     return methods.Shape(
         cohort.num_agents, cohort.state_dim, actions.count, len(actions.low)
     )
+
+
+def _check_logs(config: Config, cohort: Cohort, directory: pathlib.Path) -> None:
+    """Stops where the logs that lie there are not those that the settings describe."""
+    made = (cohort.data.schema.simulator or {}).get("run", {})
+    wanted = json.loads(json.dumps(dataclasses.asdict(config.recorded())))
+    for name, value in wanted.items():
+        if name in made and made[name] != value:
+            raise ValueError(
+                f"{directory} holds logs made with {name}={made[name]}, now {value}; "
+                "use another --out, or the settings that they were made with"
+            )
 
 
 def fitted(ready: Ready, unit: Unit) -> Params:

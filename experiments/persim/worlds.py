@@ -2,7 +2,7 @@
 
 A model of the change of states knows neither rewards nor when an episode is over; both
 are rules of the task that everyone may know. Where an episode is over nothing moves
-any more and nothing is earned, so that rollouts need no end of their own.
+any more, nothing is earned and nothing is uncertain.
 
 The same arguments give the same functions, so that what learns in them is compiled
 once for all seeds.
@@ -27,10 +27,14 @@ class PersonalWorld(NamedTuple):
     Attributes:
       simulator: the agent's.
       scales: of states and rewards.
+      low: [S] lower limits of standardised states.
+      high: [S] upper limits; beyond them the simulator only guesses.
     """
 
     simulator: Simulator
     scales: Scales
+    low: Array
+    high: Array
 
 
 @functools.cache
@@ -42,11 +46,17 @@ def of_one(task: Control) -> Dynamics:
     """
     inner = personal.dynamics()
 
-    def sample(params: PersonalWorld, key: Key, states: Array, actions: Array) -> Step:
-        return inner.sample(params.simulator, key, states, actions)
+    def within(params: PersonalWorld, states: Array, step: Step) -> Step:
+        # One that ran away to no number stays where it was.
+        sane = jnp.where(jnp.isfinite(step.state), step.state, states)
+        return step._replace(state=jnp.clip(sane, params.low[None], params.high[None]))
 
-    def mean(params: PersonalWorld, *given: Any) -> Step:
-        return inner.mean(params.simulator, *given)
+    def sample(params: PersonalWorld, key: Key, states: Array, actions: Array) -> Step:
+        step = inner.sample(params.simulator, key, states, actions)
+        return within(params, states, step)
+
+    def mean(params: PersonalWorld, states: Array, *given: Any) -> Step:
+        return within(params, states, inner.mean(params.simulator, states, *given))
 
     def spread(params: PersonalWorld, states: Array, actions: Array) -> Spread:
         assert inner.spread is not None
@@ -74,7 +84,9 @@ def ruled(dynamics: Dynamics, task: Control) -> Dynamics:
         earned = jax.vmap(task.reward)(raw, actions, following)
         reward = jnp.where(over, 0.0, earned)[:, None]
         outcome = params.scales.channel.apply(reward)
-        return Step(jnp.where(over[:, None], states, step.state), outcome)
+        ends = over | jax.vmap(task.done)(following)
+        state = jnp.where(over[:, None], states, step.state)
+        return Step(state, outcome, 1.0 - ends)
 
     def sample(params: Any, key: Key, states: Array, actions: Array) -> Step:
         step = dynamics.sample(params, key, states, actions)
@@ -86,4 +98,11 @@ def ruled(dynamics: Dynamics, task: Control) -> Dynamics:
         step = dynamics.mean(params, states, actions, amounts)
         return live(params, states, actions, step)
 
-    return Dynamics(sample, mean, dynamics.spread)
+    def spread(params: Any, states: Array, actions: Array) -> Spread:
+        assert dynamics.spread is not None
+        found = dynamics.spread(params, states, actions)
+        over = jax.vmap(task.done)(params.scales.state.invert(states))
+        return Spread(*(jnp.where(over, 0.0, x) for x in found))
+
+    known = None if dynamics.spread is None else spread
+    return Dynamics(sample, mean, known)

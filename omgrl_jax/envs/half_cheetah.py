@@ -45,6 +45,8 @@ _HIGH = (0.4, 1.5, *(1.0,) * 6, 5.0, 3.0, 8.0, *(15.0,) * 6)
 _SUBSTEPS = 5  # of 0.01 s
 _EFFORT = 0.1  # cost of actions
 _SHARE = 50  # agents of a batch for whom a thread of their own is worth it
+# Larger arguments reach the host by a copy that waits for a thread of the callbacks.
+_LARGEST = 90_000  # bytes
 _HOST = threading.local()
 
 
@@ -115,6 +117,12 @@ def _imported(module: str) -> Any:
 def _advance(scales: Any, states: Any, forces: Any) -> np.ndarray:
     """States [..., S] one step later, of agents of scales [..., 2]."""
     shape = states.shape
+    if states.nbytes > _LARGEST and jax.local_device_count() > 1:
+        raise RunError(
+            f"HalfCheetah: {states.nbytes // (4 * shape[-1])} agents in one step; with "
+            f"several host devices at most {_LARGEST // (4 * shape[-1])}, or JAX would "
+            "wait for itself for ever: lower the number of candidates or predictions"
+        )
     rows = [np.asarray(x).reshape(-1, x.shape[-1]) for x in (scales, states, forces)]
     shares = min(devices.available_cores(), -(-rows[0].shape[0] // _SHARE))
     parts = (np.array_split(x, shares) for x in rows)

@@ -42,8 +42,9 @@ def accuracy(predicted: Array, true: Array, counted: Array) -> Accuracy:
     # Chosen, not multiplied: after an episode's end predictions may be no numbers.
     error = jnp.where(counted[..., None], jnp.square(predicted - true), 0.0)
     total = jnp.sum(weight)
-    mean = jnp.sum(weight * true, axis=axes, keepdims=True) / total
-    spread = jnp.sum(weight * jnp.square(true - mean))
+    seen = jnp.where(counted[..., None], true, 0.0)
+    mean = jnp.sum(seen, axis=axes, keepdims=True) / total
+    spread = jnp.sum(weight * jnp.square(seen - mean))
     return Accuracy(
         rmse=jnp.sqrt(jnp.sum(error) / (total * true.shape[-1])),
         r2=1.0 - jnp.sum(error) / spread,

@@ -41,11 +41,13 @@ class Data(NamedTuple):
       train: records of the training stays.
       world: parameters of the dynamics model.
       behaviour: parameters of the fitted behaviour policy.
+      starts: [K, S] states from which rollouts start; None for recorded ones.
     """
 
     train: Records
     world: Params
     behaviour: Params
+    starts: Array | None = None
 
 
 def empty_buffer(config: RolloutConfig, space: Space) -> buffer_lib.Buffer:
@@ -71,7 +73,7 @@ def collect(
     data: Data,
     rows: Array,
 ) -> Transition:
-    """Rolls the policy out from random recorded states, leaves [H, B, ...].
+    """Rolls the policy out from random states, leaves [H, B, ...].
 
     Args:
       config: use of the world model.
@@ -81,20 +83,22 @@ def collect(
       key: consumed.
       data: records and models.
       rows: [W] rows of the records from which rollouts may start: all transitions, or
-        only those from which experts' windows start too, where both are compared.
+        only those from which experts' windows start too, where both are compared;
+        without effect where the data bring states of their own.
 
     Returns:
       The transitions.
     """
     start_key, rollout_key = jax.random.split(key)
-    picks = jax.random.randint(start_key, (config.rollouts,), 0, rows.shape[0])
+    states = data.train.states[rows] if data.starts is None else data.starts
+    picks = jax.random.randint(start_key, (config.rollouts,), 0, states.shape[0])
     return rollout(
         dynamics,
         data.world,
         agent.policy,
         actor_params,
         rollout_key,
-        data.train.states[rows[picks]],
+        states[picks],
         config.horizon,
     )
 

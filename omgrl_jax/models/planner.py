@@ -241,5 +241,5 @@ def refining(actions: ActionSpace, config: CemConfig) -> Planner:
 
 
 def _sane(values: Array) -> Array:
-    """A plan whose score is no number is the worst, not the best."""
-    return jnp.where(jnp.isnan(values), -jnp.inf, values)
+    """A plan on which a model runs away is the worst, not the best."""
+    return jnp.where(jnp.isfinite(values), values, -jnp.inf)

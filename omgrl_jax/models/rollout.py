@@ -27,7 +27,8 @@ def rollout(
       horizon: number of steps `H`.
 
     Returns:
-      Transitions with leaves [H, B, ...]; the world never ends an episode.
+      Transitions with leaves [H, B, ...]. A rollout goes on after an end that the world
+      knows of: it is for the world to make what follows worth nothing.
     """
 
     def step(states: Array, key: Key) -> tuple[Array, Transition]:
@@ -35,12 +36,13 @@ def rollout(
         log_probs = policy.log_probs(policy_params, states)
         actions = jax.random.categorical(action_key, log_probs, axis=-1)
         following = dynamics.sample(dynamics_params, world_key, states, actions)
+        discount = following.discount
         transition = Transition(
             state=states,
             action=actions.astype(jnp.int32),
             next_state=following.state,
             outcome=following.outcome,
-            discount=jnp.ones(actions.shape),
+            discount=jnp.ones(actions.shape) if discount is None else discount,
             uncertainty=jnp.zeros(actions.shape),
         )
         return following.state, transition
