@@ -32,7 +32,7 @@ from omgrl_jax.data.draws import Draws
 from omgrl_jax.envs import heparin, recording, stays
 from omgrl_jax.learners import learned_dyna, reward_network
 from omgrl_jax.learners.reward_network import RewardConfig
-from omgrl_jax.models import foresight, personal_outcome
+from omgrl_jax.models import ensemble, foresight, personal_outcome
 from omgrl_jax.models.ensemble import FitConfig
 from omgrl_jax.runtime import parameters
 from omgrl_jax.types import Transition
@@ -187,6 +187,37 @@ def test_records_need_no_truth(tmp_path):
     training = int((arrays.split == 0).sum())
     # No vector of a training patient is kept.
     assert all(training not in kept[name].shape for name in kept.files)
+
+
+def test_free_factors_are_those_of_stays_that_every_member_saw(tmp_path, monkeypatch):
+    arrays = tiny_dataset.trajectories(60, longest=3)
+    schema = tiny_dataset.schema(delay=1)
+    dataset.save(tmp_path / "records", schema, arrays)
+    task = task_lib.load(str(tmp_path / "records"), "", 1)
+    fit = dataclasses.replace(FIT, max_epochs=12, patience=12, learning_rate=0.01)
+    made = fitting.prepare(
+        dataclasses.replace(CONFIG, factors_fit=fit), task, tmp_path / "out"
+    )
+    there = np.array(made.draws["train"].there)
+    there[:5] = False
+    draws = made.draws["train"]._replace(there=jnp.asarray(there))
+    made = made._replace(draws={**made.draws, "train": draws})
+    seen = []
+
+    def watched(key, init, *rest):
+        found = fit_ensemble(key, init, *rest)
+        start_keys = jax.random.split(
+            jax.random.split(jax.random.clone(key), 3)[0], fit.members
+        )
+        start = jax.jit(jax.vmap(init))(start_keys).factors[found.elites]
+        seen.append(np.abs(found.params.factors - start).max(axis=2))
+        return found
+
+    fit_ensemble = ensemble.fit
+    monkeypatch.setattr(fitting.ensemble, "fit", watched)
+    fitting.fitted(made, "persim_free", 0)
+    assert seen[0].shape == (fit.members, there.any(axis=1).sum())
+    assert seen[0].min() > 1e-3
 
 
 def test_too_few_held_out_stays_leave_a_page_that_says_so(undrawn, tmp_path):

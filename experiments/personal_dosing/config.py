@@ -40,7 +40,8 @@ class Config:
         experiments.omg_rl.
       factors: latent factors and their networks.
       population_fit: how the population's networks are fitted to hours.
-      factors_fit: how the personal networks are fitted to stays.
+      factors_fit: how the personal networks are fitted to stays. Free factors need
+        every stay: persim_free is never bootstrapped.
       plan: how doses are planned.
       replan: hours for which a dose is given before it is planned anew.
       reward_run: directory of a finished experiments.omg_rl run on the same dataset,

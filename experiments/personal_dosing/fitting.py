@@ -1,5 +1,6 @@
 """Fits each model of the outcome once for each seed, and makes it a forecaster."""
 
+import dataclasses
 import functools
 import pathlib
 from typing import Any, NamedTuple
@@ -137,8 +138,11 @@ def _fit_population(ready: Ready, model: str, key: jax.Array, report: Any) -> Pa
 def _fit_personal(
     ready: Ready, model: str, key: jax.Array, report: Any
 ) -> tuple[Params, Belief]:
-    train, validation = ready.draws["train"], ready.draws["validation"]
+    train, validation = _drawn(ready.draws["train"]), ready.draws["validation"]
     count, others = train.value.shape[0], validation.value.shape[0]
+    config = ready.config.factors_fit
+    if model == "persim_free":
+        config = dataclasses.replace(config, bootstrap=False)
     numbers = jnp.arange(count, dtype=jnp.int32)
     way = _fittable(ready.personal, model, ready.config.factors.rank, count)
     found = ensemble.fit(
@@ -149,21 +153,27 @@ def _fit_personal(
         personal_fit.Stay(numbers, train),
         personal_fit.Stay(jnp.full(others, -1, jnp.int32), validation),
         numbers,
-        ready.config.factors_fit,
+        config,
         report,
     )
     # What was fitted of single patients is not kept.
     return jax.vmap(way.known)(found.params)
 
 
+def _drawn(draws: Draws) -> Draws:
+    """The stays with a draw: the others tell nothing of a patient."""
+    some = np.asarray(draws.there).any(axis=1)
+    return jax.tree.map(lambda x: x[some], draws)
+
+
 @functools.cache
 def _fittable(
-    personal: personal_outcome.PersonalOutcome, model: str, rank: int, patients: int
+    personal: personal_outcome.PersonalOutcome, model: str, rank: int, stays: int
 ) -> personal_fit.Fittable:
     """One object for all seeds, so that they share a compilation."""
     if model == "persim":
         return personal_fit.integrated(personal, rank)
-    return personal_fit.free(personal, rank, patients)
+    return personal_fit.free(personal, rank, stays)
 
 
 def _template(ready: Ready, model: str) -> Any:

@@ -18,10 +18,10 @@ _APART = 0.1  # standard deviation of free factors at the start
 
 
 class Stay(NamedTuple):
-    """A stay's measurements and whose they are.
+    """A stay's measurements and its number; another stay is as another patient.
 
     Attributes:
-      patient: [] int32 number of the patient among those of the fit; -1 for others.
+      number: [] int32 number of the stay among those of the fit; -1 for others.
       draws: leaves [D, ...].
     """
 
@@ -34,7 +34,7 @@ class Free(NamedTuple):
 
     Attributes:
       shared: of the networks.
-      factors: [N, R] of each patient.
+      factors: [N, R] of each stay.
     """
 
     shared: Params
@@ -68,23 +68,25 @@ def integrated(model: PersonalOutcome, rank: int) -> Fittable:
     )
 
 
-def free(model: PersonalOutcome, rank: int, patients: int) -> Fittable:
-    """A free vector for each patient, fitted with the networks, as published.
+def free(model: PersonalOutcome, rank: int, stays: int) -> Fittable:
+    """A free vector for each stay, fitted with the networks, as published.
 
-    The prior for others has the mean and covariance of those that were fitted; by it
-    the stays of patients without a vector are judged.
+    The prior for others has the mean and covariance of all vectors; by it the stays
+    without a vector are judged. So every stay of the fit must have a draw and be seen
+    by every member (no bootstrap): a vector that nothing moves keeps the small random
+    value of its start, and the prior would become too narrow.
     """
 
     def init(key: Key) -> Free:
         shared, factors = jax.random.split(key)
         # All alike at first: what patients share is learned first.
-        start = _APART * jax.random.normal(factors, (patients, rank))
+        start = _APART * jax.random.normal(factors, (stays, rank))
         return Free(model.init(shared), start)
 
     def loss(scales: Scales, params: Free, stay: Stay) -> Array:
-        own = params.factors[jnp.maximum(stay.patient, 0)]
+        own = params.factors[jnp.maximum(stay.number, 0)]
         certain = Belief(own, jnp.zeros((rank, rank)))
-        known = stay.patient >= 0
+        known = stay.number >= 0
         others = belief_lib.of_sample(params.factors)
         # A belief without doubt is moved by no measurement.
         prior = jax.tree.map(lambda a, b: jnp.where(known, a, b), certain, others)
