@@ -174,6 +174,20 @@ def test_suggestions_know_the_draws_reported_before_their_hour(ready):
     assert np.abs(np.asarray(found.mean[place + 1])).max() > 0
 
 
+def test_suggestions_begin_from_the_bin_of_the_dose_before(ready):
+    records = ready.task.test
+    rows = np.asarray(records.transitions)
+    found = np.asarray(suggesting._actions_before(ready, rows))
+    stay, actions = np.asarray(records.stay), np.asarray(records.actions)
+    for place, row in enumerate(rows[:60]):
+        starts = row == 0 or stay[row] != stay[row - 1]
+        assert found[place] == (0 if starts else actions[row - 1])
+    # Doses below their bin's amount: to keep such a bin is no rise.
+    given = np.asarray(records.amounts)[rows]
+    bins = np.asarray(ready.task.scales.amounts)[actions[rows]]
+    assert (given < bins).any()
+
+
 def test_records_need_no_truth(tmp_path):
     place = tmp_path / "records"
     arrays = tiny_dataset.trajectories(200, longest=9)

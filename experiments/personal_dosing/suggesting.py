@@ -36,7 +36,7 @@ def rows(ready: Ready, goal: Goal, params: PersonalParams) -> list[dict[str, Any
     every = np.asarray(records.transitions)
     beliefs = _beliefs(ready, params, every)
     last = _last_values(ready, every)
-    dose = _doses_before(ready, every)
+    before = _actions_before(ready, every)
     suggested = np.asarray(
         _suggest(
             Planning(task.space, ready.config.plan, ready.config.replan),
@@ -49,7 +49,7 @@ def rows(ready: Ready, goal: Goal, params: PersonalParams) -> list[dict[str, Any
             beliefs,
             records.states[every],
             last,
-            dose,
+            before,
         )
     )
     given = np.asarray(records.actions[every])
@@ -86,12 +86,12 @@ def _last_values(ready: Ready, rows: np.ndarray) -> Array:
     return raw[:, task.space.num_stored + index]
 
 
-def _doses_before(ready: Ready, rows: np.ndarray) -> Array:
-    """The dose of the hour before each row, raw [M]; 0 at the start of a stay."""
+def _actions_before(ready: Ready, rows: np.ndarray) -> Array:
+    """The dose bin of the hour before each row [M]; 0 at the start of a stay."""
     records = ready.task.test
-    stay, amounts = np.asarray(records.stay), np.asarray(records.amounts)
+    stay, actions = np.asarray(records.stay), np.asarray(records.actions)
     first = rows == np.searchsorted(stay, stay[rows])
-    return jnp.asarray(np.where(first, 0.0, amounts[rows - 1]), jnp.float32)
+    return jnp.asarray(np.where(first, 0, actions[rows - 1]), jnp.int32)
 
 
 def _beliefs(ready: Ready, params: PersonalParams, rows: np.ndarray) -> Belief:
@@ -127,17 +127,17 @@ def _suggest(
     beliefs: Belief,
     states: Array,
     last: Array,
-    dose: Array,
+    before: Array,
 ) -> Array:
     given = jnp.asarray(foresight.plans(how.config, how.space.num_actions))
     reward = functools.partial(value, goal, scales)
 
     def one(row: tuple) -> Array:
-        belief, state, last, dose = row
+        belief, state, last, before = row
         members = Member(params.shared, belief, params.population)
         foreseen = foresight.foresee(
             how.space, outcomes, scales, members, age, state, given
         )
-        return planning.chosen(how, reward, scales, foreseen, given, last, dose)
+        return planning.chosen(how, reward, scales, foreseen, given, last, before)
 
-    return jax.lax.map(one, (beliefs, states, last, dose), batch_size=64)
+    return jax.lax.map(one, (beliefs, states, last, before), batch_size=64)

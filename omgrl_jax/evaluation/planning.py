@@ -37,7 +37,7 @@ class Chart(NamedTuple):
       observer: the recorder.
       state: [S] state of the hour before.
       memory: what the forecaster knows of the patient.
-      action: [] dose bin of the hour before.
+      action: [] dose bin of the hour before; the lowest, 0, at the start.
       hour: [] hours since the start.
     """
 
@@ -101,9 +101,7 @@ def policy(
             given,
         )
         last = seen.channel_value[0]
-        action = chosen(
-            planning, reward, scales, foreseen, given, last, observer.amount
-        )
+        action = chosen(planning, reward, scales, foreseen, given, last, chart.action)
         return _order(planning, scales, chart, tracked, state, memory, action)
 
     return stays.Policy(reset, act)
@@ -147,8 +145,7 @@ def omniscient(
         mean = scales.channel.apply(aptt[None, ..., None])[..., 0]
         foreseen = Foreseen(mean, jnp.zeros(mean.shape))
         last = recording.true_aptt(physiology, patient)
-        dose = chart.observer.amount
-        action = chosen(planning, reward, scales, foreseen, given, last, dose)
+        action = chosen(planning, reward, scales, foreseen, given, last, chart.action)
         return _order(planning, scales, chart, tracked, state, (), action)
 
     return stays.Policy(reset, act)
@@ -174,7 +171,7 @@ def chosen(
     foreseen: Foreseen,
     given: Array,
     last: Array,
-    dose: Array,
+    before: Array,
 ) -> Array:
     """The action [] with which the best permitted plan begins.
 
@@ -185,11 +182,11 @@ def chosen(
       foreseen: what the plans lead to.
       given: [K, H] the plans.
       last: [] last measured value, raw.
-      dose: [] dose of the hour before, raw.
+      before: [] action of the hour before.
     """
     config = planning.config
     earned = foresight.scores(config, scales, reward, foreseen, QUANTILES)
-    permitted = foresight.allowed(config, scales, last, dose)
+    permitted = foresight.allowed(config, scales, last, before)
     return foresight.best(earned, given, permitted)
 
 

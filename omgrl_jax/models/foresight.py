@@ -165,20 +165,20 @@ def scores(
     return jnp.mean(earned, axis=(0, 2, 3))
 
 
-def allowed(config: Config, scales: Scales, last: Array, dose: Array) -> Array:
+def allowed(config: Config, scales: Scales, last: Array, before: Array) -> Array:
     """Which actions may be taken now, [A] bool.
 
     Args:
       config: settings.
       scales: the training scales.
       last: [] last measured value of the channel, raw.
-      dose: [] dose of the hour before, raw.
+      before: [] action of the hour before: the bin of its dose, not the dose, which
+        may lie below its own bin's amount.
 
     Returns:
-      All of them up to the limit; above it those that raise no dose, and the lowest.
+      All of them up to the limit; above it those that raise no dose.
     """
-    lowest = jnp.min(scales.amounts)
-    no_more = scales.amounts <= jnp.maximum(dose, lowest)
+    no_more = scales.amounts <= scales.amounts[before]
     if not config.limit:
         return jnp.ones(no_more.shape, bool)
     return no_more | (last <= config.limit)
