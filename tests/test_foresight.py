@@ -1,5 +1,6 @@
 """Plans of doses: enumeration, the world step by step, expected rewards, limits."""
 
+import dataclasses
 import functools
 import itertools
 
@@ -108,10 +109,16 @@ def test_the_best_plan_is_that_of_an_enumeration():
 
 def test_rewards_are_expected_ones():
     _, scales, _ = task()
-    config = Config(spread=1.0, limit=0.0)
+    config = Config(spread=1.0, assay_error=0.0, limit=0.0)
     one = Foreseen(jnp.full((1, 1, 1), 0.3), jnp.full((1, 1, 1), 0.5))
     found = foresight.scores(config, scales, jnp.square, one, 2001)
     np.testing.assert_allclose(found, 0.3**2 + 0.5**2, rtol=1e-2)
+    # Without the laboratory's error of .4, .3 are left; never less than a part.
+    std = float(scales.channel.std[0])
+    for error, left in ((0.4, 0.3**2), (0.6, 0.05 * 0.5**2)):
+        noisy = dataclasses.replace(config, assay_error=error * std)
+        found = foresight.scores(noisy, scales, jnp.square, one, 2001)
+        np.testing.assert_allclose(found, 0.3**2 + left, rtol=1e-2)
     sure = foresight.scores(Config(spread=0.0, limit=0.0), scales, jnp.square, one, 9)
     np.testing.assert_allclose(sure, 0.3**2, rtol=1e-5)
 

@@ -7,7 +7,10 @@ blood was drawn are asked about other hours as if the last draw were as old as d
 are when the next one is made (`age`).
 
 A plan earns, each hour, the expected reward over what is not known of the channel, less
-a penalty times the chance that the channel exceeds a limit.
+a penalty times the chance that the channel exceeds a limit. Networks foretell
+measurements; the laboratory's own error is no doubt about the patient, so its variance
+is taken off. What is left is the belief's doubt and what moves a patient from draw to
+draw.
 """
 
 import dataclasses
@@ -27,6 +30,7 @@ from omgrl_jax.types import Array, Params
 # standardised channel values [...] -> rewards [...]
 Reward = Callable[[Array], Array]
 _MOST = 4096
+_LEFT = 0.05  # of a foretold variance, however large the laboratory's error is said
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,8 +40,10 @@ class Config:
     Attributes:
       horizon: hours that a plan looks ahead.
       hold: hours for which a plan keeps a dose; all sequences of doses are compared.
-      spread: share of the foretold standard deviation over which rewards are averaged;
-        0 plans as if the mean were certain.
+      spread: share of the standard deviation over which rewards are averaged; 0 plans
+        as if the mean were certain.
+      assay_error: standard deviation of the laboratory's own error, of logs where the
+        channel is learned as a logarithm (aPTT: .1 is about 10 %); 0 for none.
       limit: value of the channel above which a plan pays `penalty`, and above which the
         dose may not rise; 0 for none.
       penalty: what an hour above the limit costs, in units of the reward.
@@ -46,6 +52,7 @@ class Config:
     horizon: int = dataclasses.field(default=6, metadata={"min": 1})
     hold: int = dataclasses.field(default=3, metadata={"min": 1})
     spread: float = dataclasses.field(default=1.0, metadata={"min": 0})
+    assay_error: float = dataclasses.field(default=0.1, metadata={"min": 0})
     limit: float = dataclasses.field(default=100.0, metadata={"min": 0})
     penalty: float = dataclasses.field(default=1.0, metadata={"min": 0})
 
@@ -156,13 +163,21 @@ def scores(
     """
     shares = (jnp.arange(quantiles) + 0.5) / quantiles
     nodes = config.spread * jax.scipy.stats.norm.ppf(shares)
-    apart = foreseen.deviation[..., None] * nodes[None, None, None]
+    doubt = _of_the_channel(config, scales, foreseen.deviation)
+    apart = doubt[..., None] * nodes[None, None, None]
     values = foreseen.mean[..., None] + apart
     earned = reward(values)
     if config.limit:
         limit = scales.channel.apply(jnp.full(1, config.limit))[0]
         earned -= config.penalty * (values > limit)
     return jnp.mean(earned, axis=(0, 2, 3))
+
+
+def _of_the_channel(config: Config, scales: Scales, deviation: Array) -> Array:
+    """Standard deviation of the channel itself, from that of a measurement."""
+    variance = jnp.square(deviation)
+    error = jnp.square(config.assay_error / scales.channel.std[0])
+    return jnp.sqrt(jnp.maximum(variance - error, _LEFT * variance))
 
 
 def allowed(config: Config, scales: Scales, last: Array, before: Array) -> Array:
