@@ -142,21 +142,26 @@ def test_other_patients_than_the_datasets_are_refused(ready):
 
 
 def test_errors_by_band_are_counted_by_hand():
-    value = np.arange(30.0).reshape(3, 10)
-    there = np.ones((3, 10), bool)
-    there[2, 4:] = False
-    draws = Draws(None, None, None, value, np.zeros((3, 10), bool), there)
-    mean = value + np.where(np.arange(10) < 3, 1.0, 3.0)
-    found = predicting._by_band(draws, mean, np.full((3, 10), 2.0), 0.5)
+    value = np.arange(60.0).reshape(12, 5)
+    there = np.ones((12, 5), bool)
+    there[10:, 4:] = False
+    draws = Draws(None, None, None, value, np.zeros((12, 5), bool), there)
+    mean = value + np.where(np.arange(5) < 3, 1.0, 3.0)
+    variance = np.full((12, 5), 2.0)
+    found = predicting._by_band(draws, np.arange(12), mean, variance, 0.5)
     table = {row["band"]: row for row in found}
-    # All other bands hold fewer than eleven draws.
-    assert set(table) == {predicting.LATER, predicting.ANY}
-    assert table[predicting.ANY]["rmse"] == pytest.approx(0.5 * 6**0.5)
-    assert table[predicting.ANY]["inside"] == pytest.approx(9 / 24)
+    assert set(table) == {*predicting.BANDS, predicting.LATER, predicting.ANY} - {
+        "6 or more"
+    }
+    assert table[predicting.ANY]["rmse"] == pytest.approx(0.5 * (234 / 58) ** 0.5)
+    assert table[predicting.ANY]["inside"] == pytest.approx(36 / 58)
     assert table[predicting.LATER] == {"band": "3 or more", "rmse": 1.5, "inside": 0.0}
     # What exceeds a lower bound is no error.
-    bounds = draws._replace(censored=np.ones((3, 10), bool))
-    assert predicting._by_band(bounds, mean, None, 0.5)[0]["rmse"] == 0.0
+    bounds = draws._replace(censored=np.ones((12, 5), bool))
+    assert predicting._by_band(bounds, np.arange(12), mean, None, 0.5)[0]["rmse"] == 0.0
+    # Twelve stays of ten people.
+    few = np.minimum(np.arange(12), 9)
+    assert predicting._by_band(draws, few, mean, variance, 0.5) == []
 
 
 def test_suggestions_know_the_draws_reported_before_their_hour(ready):
@@ -229,7 +234,7 @@ def test_free_factors_are_those_of_stays_that_every_member_saw(tmp_path, monkeyp
 
     fit_ensemble = ensemble.fit
     monkeypatch.setattr(fitting.ensemble, "fit", watched)
-    fitting.fitted(made, "persim_free", 0)
+    fitting._fit_personal(made, "persim_free", jax.random.key(0), None)
     assert seen[0].shape == (fit.members, there.any(axis=1).sum())
     assert seen[0].min() > 1e-3
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.personal_dosing import people
 from experiments.personal_dosing.fitting import Ready
 from omgrl_jax.data.draws import Draws
 from omgrl_jax.data.records import Scales
@@ -21,7 +22,6 @@ from omgrl_jax.types import Array, Params
 BANDS = {"0": (0, 0), "1 to 2": (1, 2), "3 to 5": (3, 5), "6 or more": (6, 10**6)}
 LATER, ANY = "3 or more", "any"
 _BANDS = {**BANDS, LATER: (3, 10**6), ANY: (0, 10**6)}
-_FEWEST = 11  # draws, below which a record says too much of a few patients
 _WIDE = 1.645  # standard deviations that hold nine of ten values
 
 
@@ -94,7 +94,7 @@ def rows(ready: Ready, model: str, params: Params) -> list[dict[str, Any]]:
     Returns:
       Rows with `band`, `rmse` (of logs; an estimate beyond the laboratory's limit
       counts as the limit, as a measurement does) and `inside`, the share of draws in
-      their interval of 90 %.
+      their interval of 90 %. Bands of fewer than eleven patients are left out.
     """
     draws, scales = ready.draws["test"], ready.task.scales
     variance = None
@@ -109,11 +109,16 @@ def rows(ready: Ready, model: str, params: Params) -> list[dict[str, Any]]:
         means, variances = map(np.asarray, found)
         mean = means.mean(axis=0)
         variance = variances.mean(axis=0) + means.var(axis=0)
-    return _by_band(draws, mean, variance, float(scales.channel.std[0]))
+    patients = people.of_stays(ready.task, "test")
+    return _by_band(draws, patients, mean, variance, float(scales.channel.std[0]))
 
 
 def _by_band(
-    draws: Draws, mean: np.ndarray, variance: np.ndarray | None, unit: float
+    draws: Draws,
+    patients: np.ndarray,
+    mean: np.ndarray,
+    variance: np.ndarray | None,
+    unit: float,
 ) -> list[dict[str, Any]]:
     value, censored = np.asarray(draws.value), np.asarray(draws.censored)
     there = np.asarray(draws.there)
@@ -122,7 +127,7 @@ def _by_band(
     found = []
     for band, (low, high) in _BANDS.items():
         chosen = there & (before >= low) & (before <= high)
-        if chosen.sum() < _FEWEST:
+        if people.too_few(patients[chosen.any(axis=1)]):
             continue
         row = {"band": band, "rmse": unit * float(np.sqrt(np.mean(error[chosen] ** 2)))}
         if variance is not None:

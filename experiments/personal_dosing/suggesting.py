@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.personal_dosing import people
 from experiments.personal_dosing.fitting import Ready
 from experiments.personal_dosing.rewards import Goal
 from omgrl_jax.evaluation import planning
@@ -15,8 +16,6 @@ from omgrl_jax.models import foresight
 from omgrl_jax.models.forecaster import Member, PersonalParams
 from omgrl_jax.ops.belief import Belief
 from omgrl_jax.types import Array, Params
-
-_FEWEST = 11  # stays; fewer are not shown
 
 
 def rows(ready: Ready, goal: Goal, params: PersonalParams) -> list[dict[str, Any]]:
@@ -30,7 +29,7 @@ def rows(ready: Ready, goal: Goal, params: PersonalParams) -> list[dict[str, Any
     Returns:
       For each band of the last aPTT: mean dose `given` and `suggested`, and shares of
       hours in which the suggested bin is `lower`, the `same` or `higher`. Bands of
-      fewer than eleven stays are left out.
+      fewer than eleven patients are left out.
     """
     task, records = ready.task, ready.task.test
     every = np.asarray(records.transitions)
@@ -54,7 +53,8 @@ def rows(ready: Ready, goal: Goal, params: PersonalParams) -> list[dict[str, Any
     )
     given = np.asarray(records.actions[every])
     amounts = np.asarray(task.scales.amounts)
-    stay, value = np.asarray(records.stay)[every], np.asarray(last)
+    patient = people.of_stays(task, "test")[np.asarray(records.stay)[every]]
+    value = np.asarray(last)
     _, low, high = task.space.target or (0, 0.0, 0.0)
     bands = {
         f"below {low:g}": value < low,
@@ -63,7 +63,7 @@ def rows(ready: Ready, goal: Goal, params: PersonalParams) -> list[dict[str, Any
     }
     found = []
     for band, chosen in bands.items():
-        if np.unique(stay[chosen]).size < _FEWEST:
+        if people.too_few(patient[chosen]):
             continue
         apart = suggested[chosen] - given[chosen]
         shares = {"lower": apart < 0, "same": apart == 0, "higher": apart > 0}
