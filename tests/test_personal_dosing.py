@@ -34,6 +34,7 @@ from omgrl_jax.learners import learned_dyna, reward_network
 from omgrl_jax.learners.reward_network import RewardConfig
 from omgrl_jax.models import ensemble, foresight, personal_outcome
 from omgrl_jax.models.ensemble import FitConfig
+from omgrl_jax.ops import belief as belief_lib
 from omgrl_jax.runtime import parameters
 from omgrl_jax.types import Transition
 
@@ -162,6 +163,24 @@ def test_errors_by_band_are_counted_by_hand():
     # Twelve stays of ten people.
     few = np.minimum(np.arange(12), 9)
     assert predicting._by_band(draws, few, mean, variance, 0.5) == []
+
+
+def test_the_average_patient_is_foretold_with_the_same_doubt(ready):
+    def init(key):
+        return ready.personal.init(key), belief_lib.standard(1)
+
+    keys = jax.random.split(jax.random.key(3), 2)
+    params = fitting.PersonalParams(*jax.jit(jax.vmap(init))(keys), None)
+    draws = ready.draws["test"]
+
+    def say(told):
+        given = ready.task.scales, params, draws._replace(censored=draws.there & False)
+        return map(np.asarray, predicting.personal(ready.personal, told, *given))
+
+    (own, variance), (average, same) = say(True), say(False)
+    np.testing.assert_allclose(same, variance, rtol=1e-5)
+    np.testing.assert_allclose(average[..., 0], own[..., 0], rtol=1e-5)
+    assert np.abs(average - own)[..., 1:].max() > 1e-3
 
 
 def test_suggestions_know_the_draws_reported_before_their_hour(ready):

@@ -253,7 +253,7 @@ def test_a_patients_world_is_the_worlds_with_its_outcome():
         assert np.isfinite(drawn.state).all()
 
 
-def test_average_patients_are_told_of_no_draw():
+def test_average_patients_keep_the_mean_and_share_the_doubt():
     _, scales, _ = task()
     made, population = model()
     params = personal_params(made, population)
@@ -261,12 +261,14 @@ def test_average_patients_are_told_of_no_draw():
     draw = Draw(stay.state[0], stay.amount[0], stay.value[0], stay.censored[0])
     average, personal = forecaster.average(made), forecaster.personal(made)
     start = average.start(params)
-    for leaf, other in zip(
-        start, average.learn(scales, params, start, draw), strict=True
-    ):
-        np.testing.assert_array_equal(leaf, other)
     told = jax.jit(personal.learn)(scales, params, start, draw)
     assert np.abs(told.mean).max() > 1e-3
+    memory = jax.jit(average.learn)(scales, params, start, draw)
+    belief = average.members(params, memory).belief
+    np.testing.assert_array_equal(belief.mean, params.prior.mean)
+    np.testing.assert_allclose(belief.covariance, told.covariance, rtol=1e-6)
+    own = personal.members(params, told).belief
+    np.testing.assert_array_equal(own.mean, told.mean)
     # As much as a stay of this one draw tells.
     first = jax.tree.map(lambda x: x[:1], stay)
     shared = jax.tree.map(lambda x: x[1], params.shared)

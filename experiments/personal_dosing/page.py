@@ -31,8 +31,8 @@ LABELS = {
 _NOTES = {
     "persim": "plans with latent factors that follow the patient's draws; their prior "
     "was integrated out while the networks were fitted",
-    "persim_average": "the same networks and plans, with the average factors for "
-    "everyone: what is left without what is personal",
+    "persim_average": "the same networks, plans and doubt, with the average factors "
+    "for everyone: what is left without what is personal; its intervals are too narrow",
     "persim_free": "the same with factors fitted freely to each training patient, as "
     "published",
     "persim_free_average": "that model with the average factors for everyone",

@@ -37,7 +37,8 @@ def personal(
 
     Args:
       model: the functions.
-      told: whether factors follow the earlier draws, or stay the average.
+      told: whether factors follow the earlier draws, or stay the average; the doubt
+        about them follows in both cases (`forecaster.average`).
       scales: the training scales.
       params: members, leaves [M, ...].
       draws: leaves [N, D, ...].
@@ -46,7 +47,8 @@ def personal(
     def one(shared: Params, prior: Belief, stay: Draws) -> tuple[Array, Array]:
         before, _ = model.follow(scales, shared, prior, stay)
         if not told:
-            before = jax.tree.map(lambda x: x[:1].repeat(x.shape[0], 0), before)
+            alike = jnp.broadcast_to(prior.mean, before.mean.shape)
+            before = Belief(alike, before.covariance)
         return model.foretell(scales, shared, before, stay)
 
     each = jax.vmap(one, (None, None, 0))

@@ -89,14 +89,23 @@ def personal(model: PersonalOutcome) -> Forecaster:
 
         return jax.vmap(member)(params.shared, memory)
 
-    return average(model)._replace(learn=learn)
-
-
-def average(model: PersonalOutcome) -> Forecaster:
-    """The same model told of no draw: every patient keeps the average factors."""
     return Forecaster(
         outcomes=model.outcomes,
         start=lambda params: params.prior,
-        learn=lambda scales, params, memory, draw: memory,
+        learn=learn,
         members=lambda params, memory: Member(params.shared, memory, params.population),
     )
+
+
+def average(model: PersonalOutcome) -> Forecaster:
+    """The same model, with the average factors for everyone, as sure as of its own.
+
+    The covariance follows the draws as `personal` does: the two differ in the mean
+    alone, not in how careful plans are.
+    """
+    own = personal(model)
+
+    def members(params: PersonalParams, memory: Belief) -> Member:
+        return own.members(params, Belief(params.prior.mean, memory.covariance))
+
+    return own._replace(members=members)
