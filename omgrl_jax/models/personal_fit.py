@@ -25,7 +25,7 @@ class Stay(NamedTuple):
       draws: leaves [D, ...].
     """
 
-    patient: Array
+    number: Array
     draws: Draws
 
 
