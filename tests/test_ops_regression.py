@@ -45,3 +45,15 @@ def test_probe_of_noise_tells_nothing():
         jnp.asarray(x, jnp.float32), jnp.asarray(y, jnp.float32), 10
     )
     assert float(found) < 0.02
+
+
+def test_a_probe_of_others_is_their_least_squares():
+    x, y = drawn()
+    ones = np.concatenate([x, np.ones((60, 1))], axis=1)
+    weights = np.linalg.lstsq(ones[:40], y[:40], rcond=None)[0]
+    new = y[40:]
+    missed = new - ones[40:] @ weights
+    expected = 1 - np.square(missed).sum() / np.square(new - new.mean()).sum()
+    found = jax.jit(regression.transferred_r2)(x[:40], y[:40], x[40:], new)
+    assert 0.5 < expected < 0.99
+    assert float(found) == pytest.approx(expected, rel=1e-3)

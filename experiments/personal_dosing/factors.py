@@ -10,6 +10,7 @@ import numpy as np
 from data_prep import virtual
 from experiments.personal_dosing.fitting import Ready
 from experiments.truth import population
+from omgrl_jax.data import dataset
 from omgrl_jax.data.draws import Draws
 from omgrl_jax.data.records import Scales
 from omgrl_jax.envs import heparin, kinetics, patients
@@ -32,7 +33,7 @@ NAMES = {
 
 
 class Truth(NamedTuple):
-    """Training patients as the simulator knows them.
+    """Patients of a split as the simulator knows them.
 
     Attributes:
       parameters: name -> [N], logs.
@@ -43,8 +44,8 @@ class Truth(NamedTuple):
     features: np.ndarray
 
 
-def truth(ready: Ready) -> Truth:
-    """The true kinetics of the training patients, drawn again from the cohort's seed.
+def truth(ready: Ready, split: str = "train") -> Truth:
+    """The true kinetics of a split's patients, drawn again from the cohort's seed.
 
     `log_effect` and `log_level` are those of the steady state under the median of the
     doses that were given, in the patient's usual condition.
@@ -63,8 +64,8 @@ def truth(ready: Ready) -> Truth:
             "--dataset: its patients are not those that its seed draws now; make the "
             "cohort again with this version"
         )
-    training = np.flatnonzero(task.arrays.split == 0)
-    mine = jax.tree.map(lambda x: x[training], drawn)
+    chosen = np.flatnonzero(task.arrays.split == dataset.SPLITS.index(split))
+    mine = jax.tree.map(lambda x: x[chosen], drawn)
     given = np.asarray(task.train.amounts[task.train.transitions])
     usual = float(np.median(given[given > 0]))
     effect, level = _steady(distribution, mine, usual)
@@ -77,7 +78,7 @@ def truth(ready: Ready) -> Truth:
             "log_effect": np.log(effect),
             "log_level": level,
         },
-        recorded[training],
+        recorded[chosen],
     )
 
 
@@ -114,12 +115,22 @@ def after_stays(
     return jax.vmap(each, (0, 0, None))(params.shared, params.prior, draws)
 
 
-def probes(found: Array, known: Truth) -> dict[str, dict[str, float]]:
-    """How well a linear probe tells the true kinetics from factors [M, N, R].
+def probes(
+    found: Array, known: Truth, new: Array, new_known: Truth
+) -> dict[str, dict[str, float]]:
+    """How well a linear probe tells the true kinetics from factors.
+
+    Args:
+      found: [M, N, R] factors of training patients.
+      known: the truth of these.
+      new: [M, K, R] factors of test patients.
+      new_known: the truth of those.
 
     Returns:
-      Parameter -> ten-fold R^2, mean over members: `whole` of the parameter, and `rest`
-      of what the observed features at the start do not tell of it.
+      Parameter -> R^2, mean over members. Ten-fold over training patients, whose draws
+      the networks were fitted to as well: `whole` of the parameter, and `rest` of what
+      the observed features at the start do not tell of it. `new`: of the parameter of
+      test patients, the line fitted to training patients.
     """
     x = known.features - known.features.mean(axis=0)
     columns = np.concatenate([np.ones((x.shape[0], 1)), x / (x.std(0) + 1e-9)], axis=1)
@@ -128,6 +139,7 @@ def probes(found: Array, known: Truth) -> dict[str, dict[str, float]]:
             functools.partial(regression.cross_validated_r2, folds=FOLDS), (0, None)
         )
     )
+    transfer = jax.jit(jax.vmap(regression.transferred_r2, (0, None, 0, None)))
     table = {}
     for name, values in known.parameters.items():
         weights = np.linalg.lstsq(columns, values, rcond=None)[0]
@@ -136,4 +148,6 @@ def probes(found: Array, known: Truth) -> dict[str, dict[str, float]]:
             part: float(jnp.mean(probe(found, jnp.asarray(y, jnp.float32))))
             for part, y in parts.items()
         }
+        y, new_y = (jnp.asarray(of.parameters[name]) for of in (known, new_known))
+        table[name]["new"] = float(jnp.mean(transfer(found, y, new, new_y)))
     return table

@@ -244,7 +244,8 @@ def _factors(rows: pd.DataFrame, found: Map | None) -> Block:
     methods = [m for m in LABELS if m in set(own["method"])]
     head = ["True parameter, log"]
     for method in methods:
-        head += [LABELS[method], f"{LABELS[method]}, rest"]
+        label = LABELS[method]
+        head += [label, f"{label}, rest", f"{label}, new patients"]
     cells = []
     for name, label in factors.NAMES.items():
         texts = []
@@ -252,14 +253,14 @@ def _factors(rows: pd.DataFrame, found: Map | None) -> Block:
             seeds = _seeds(own, "probe", method, name)
             texts += [
                 tables.show(estimates.over_seeds(seeds, part))
-                for part in ("whole", "rest")
+                for part in ("whole", "rest", "new")
             ]
         cells.append([label, *texts])
     note = (
         "R² of least squares from the factors that a training patient's whole stay "
         "tells, ten-fold over patients. Rest: what age, weight and the other features "
-        "at the start do not tell of it. The usual dose is the median one, held until "
-        "nothing changes."
+        "at the start do not tell of it. New patients: that line for held-out ones. The "
+        "usual dose is the median one, held until nothing changes."
     )
     pictures = [] if found is None else [_map(found, n) for n in _best(own)]
     return blocks.block(pictures, [("Linear probes", Table(head, cells, note))])

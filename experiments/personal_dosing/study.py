@@ -113,7 +113,11 @@ class Judge:
         self._goal = rewards.of_task(task)
         if config.reward_run:
             self._goal = rewards.of_run(config.reward_run, task, config.train_stays)
-        self._truth = factors.truth(ready) if virtual else None
+        self._truth = (
+            {split: factors.truth(ready, split) for split in ("train", "test")}
+            if virtual
+            else {}
+        )
 
     def __call__(self, unit: Unit) -> list[Row]:
         """Fits what the unit needs and judges it."""
@@ -131,11 +135,14 @@ class Judge:
             rows += _rows("dosing", unit, "", found)
         if method == "population" or method.endswith(_AVERAGE):
             return rows
-        if self._truth is not None:
-            inferred = factors.after_stays(
-                ready.personal, ready.task.scales, params, ready.draws["train"]
-            )
-            for name, values in factors.probes(inferred, self._truth).items():
+        if self._truth:
+            known = []
+            for split, truth in self._truth.items():
+                inferred = factors.after_stays(
+                    ready.personal, ready.task.scales, params, ready.draws[split]
+                )
+                known += [inferred, truth]
+            for name, values in factors.probes(*known).items():
                 rows += _rows("probe", unit, name, values)
         for row in suggesting.rows(ready, self._goal, params):
             rows += _rows("doses", unit, row.pop("band"), row)
