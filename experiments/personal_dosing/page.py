@@ -259,8 +259,8 @@ def _factors(rows: pd.DataFrame, found: Map | None) -> Block:
     note = (
         "R² of least squares from the factors that a training patient's whole stay "
         "tells, ten-fold over patients. Rest: what age, weight and the other features "
-        "at the start do not tell of it. New patients: that line for held-out ones. The "
-        "usual dose is the median one, held until nothing changes."
+        "at the start do not tell of it. New patients: that line for held-out ones. "
+        "The usual dose is the median one, held until nothing changes."
     )
     pictures = [] if found is None else [_map(found, n) for n in _best(own)]
     return blocks.block(pictures, [("Linear probes", Table(head, cells, note))])
