@@ -113,9 +113,10 @@ def omniscient(
     reward: Reward,
     scales: Scales,
 ) -> stays.Policy:
-    """The same planning with the patient's true kinetics: what it can reach at most.
+    """The same planning with the true kinetics of the patient and without any doubt.
 
-    The patient's condition is taken to stay as it is now.
+    It is no bound: the patient's condition is taken to stay as it is now, plans end
+    after the horizon, and each compares a few held doses.
 
     Args:
       planning: how.
