@@ -62,7 +62,8 @@ class Foreseen(NamedTuple):
 
     Attributes:
       mean: [M, K, H] at the end of each hour.
-      deviation: [M, K, H] how uncertain a measurement of it is.
+      deviation: [M, K, H] how uncertain a measurement of it is, one that is reported at
+        the end of the hour (drawn before, where reports are delayed).
     """
 
     mean: Array
