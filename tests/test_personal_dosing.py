@@ -160,6 +160,10 @@ def test_errors_by_band_are_counted_by_hand():
     # What exceeds a lower bound is no error.
     bounds = draws._replace(censored=np.ones((12, 5), bool))
     assert predicting._by_band(bounds, np.arange(12), mean, None, 0.5)[0]["rmse"] == 0.0
+    # Nor does it say whether the interval is wide enough.
+    some = draws._replace(censored=np.arange(5)[None] * np.ones((12, 1)) < 2)
+    left = predicting._by_band(some, np.arange(12), mean, variance, 0.5)[-1]
+    assert left["inside"] == pytest.approx(12 / 34)
     # Twelve stays of ten people.
     few = np.minimum(np.arange(12), 9)
     assert predicting._by_band(draws, few, mean, variance, 0.5) == []

@@ -94,9 +94,9 @@ def rows(ready: Ready, model: str, params: Params) -> list[dict[str, Any]]:
       params: its parameters.
 
     Returns:
-      Rows with `band`, `rmse` (of logs; an estimate beyond the laboratory's limit
-      counts as the limit, as a measurement does) and `inside`, the share of draws in
-      their interval of 90 %. Bands of fewer than eleven patients are left out.
+      Rows with `band`, `rmse` (of logs; beyond the laboratory's limit, where a draw is
+      a lower bound, an estimate above it is no error) and `inside`, the share of the
+      other draws in their interval of 90 %. Bands of fewer than eleven patients are left out.
     """
     draws, scales = ready.draws["test"], ready.task.scales
     variance = None
@@ -134,6 +134,7 @@ def _by_band(
         row = {"band": band, "rmse": unit * float(np.sqrt(np.mean(error[chosen] ** 2)))}
         if variance is not None:
             inside = np.abs(error) <= _WIDE * np.sqrt(variance)
-            row["inside"] = float(inside[chosen].mean())
+            if exact := inside[chosen & ~censored].tolist():
+                row["inside"] = float(np.mean(exact))
         found.append(row)
     return found
