@@ -39,8 +39,8 @@ _NOTES = {
     "population": "plans with one outcome model for all, which knows a patient by the "
     "state alone: the last two aPTTs and the doses",
     "persistence": "the next aPTT is the last one",
-    "truth": "the same planning with the patient's true kinetics; no bound: it looks as "
-    "few hours ahead",
+    "truth": "the same planning with the patient's true kinetics; no bound: it looks "
+    "as few hours ahead",
     "clinicians": "the simulated clinicians who made the records",
     "clinicians_binned": "their doses rounded to the bins that plans may give",
     "random": "each dose drawn by chance",

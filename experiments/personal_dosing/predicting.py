@@ -96,7 +96,8 @@ def rows(ready: Ready, model: str, params: Params) -> list[dict[str, Any]]:
     Returns:
       Rows with `band`, `rmse` (of logs; beyond the laboratory's limit, where a draw is
       a lower bound, an estimate above it is no error) and `inside`, the share of the
-      other draws in their interval of 90 %. Bands of fewer than eleven patients are left out.
+      other draws in their interval of 90 %. Bands of fewer than eleven patients are
+      left out.
     """
     draws, scales = ready.draws["test"], ready.task.scales
     variance = None
