@@ -21,7 +21,7 @@ from omgrl_jax.ops.belief import Belief
 from omgrl_jax.types import Array, Params
 
 FOLDS = 10
-_LONG = 72  # hours in which every virtual patient comes to a steady state
+_LONG = 400  # hours; 72 are too few for about one patient in 250
 NAMES = {
     "log_slope": "sensitivity (aPTT per heparin)",
     "log_clearance": "clearance",
