@@ -140,6 +140,11 @@ def test_other_patients_than_the_datasets_are_refused(ready):
     wrong = ready._replace(task=ready.task._replace(schema=schema))
     with pytest.raises(ValueError, match="not those that its seed draws now"):
         factors.truth(wrong)
+    untold = {key: value for key, value in made_by.items() if key != "run"}
+    schema = dataclasses.replace(schema, simulator=untold)
+    wrong = ready._replace(task=ready.task._replace(schema=schema))
+    with pytest.raises(ValueError, match="make the cohort again with data_prep"):
+        factors.truth(wrong)
 
 
 def test_errors_by_band_are_counted_by_hand():

@@ -51,11 +51,17 @@ def truth(ready: Ready, split: str = "train") -> Truth:
     doses that were given, in the patient's usual condition.
 
     Raises:
-      ValueError: if those drawn are not those of the dataset.
+      ValueError: if the dataset does not say how its patients were drawn, or those
+        drawn are not those of the dataset.
     """
     task = ready.task
     distribution, _ = population(task, shifted=False)
-    made_by = (task.schema.simulator or {})["run"]
+    made_by = (task.schema.simulator or {}).get("run")
+    if made_by is None:
+        raise ValueError(
+            "--dataset: its schema.json does not say with which settings its patients "
+            "were drawn (simulator: run); make the cohort again with data_prep.virtual"
+        )
     drawn, seen = virtual.true_patients(virtual.Config(**made_by), distribution)
     first = np.cumsum(task.arrays.lengths + 1) - task.arrays.lengths - 1
     recorded = task.arrays.observations[first]
