@@ -151,6 +151,20 @@ def test_above_the_limit_no_dose_may_rise():
     assert without.tolist() == [True, True, True]
 
 
+def test_the_limit_is_the_upper_end_of_the_target_unless_set():
+    space, scales, _ = task()
+    assert foresight.for_target(Config(), space).limit == space.target[2] == 100.0
+    other = dataclasses.replace(space, target=(0, 50.0, 70.0))
+    assert foresight.for_target(Config(), other).limit == 70.0
+    for own in (0.0, 90.0):
+        assert foresight.for_target(Config(limit=own), other).limit == own
+    with pytest.raises(ValueError, match="no channel has a target"):
+        foresight.for_target(Config(), dataclasses.replace(space, target=None))
+    # Never silently without one.
+    with pytest.raises(ValueError, match="settle it by the target"):
+        foresight.allowed(Config(), scales, jnp.float32(0.0), jnp.int32(0))
+
+
 def test_the_best_plan_is_a_permitted_one_with_a_number():
     given = jnp.array([[0, 2], [1, 1], [2, 0], [1, 0]])
     values = jnp.array([0.1, 0.7, 0.9, jnp.nan])

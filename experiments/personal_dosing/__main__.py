@@ -96,7 +96,9 @@ def run(
     print(table(found))
     factors = study.map_of_first_seed(ready)
     schema = task.schema
-    return page.write(out, config, schema.name, rows, factors, schema.actions.unit)
+    return page.write(
+        out, ready.config, schema.name, rows, factors, schema.actions.unit
+    )
 
 
 def table(summary: Any) -> str:

@@ -14,7 +14,13 @@ from experiments.personal_dosing.config import Config
 from experiments.task import Task
 from omgrl_jax.data import draws as draws_lib
 from omgrl_jax.data.draws import Draws
-from omgrl_jax.models import ensemble, forecaster, personal_fit, personal_outcome
+from omgrl_jax.models import (
+    ensemble,
+    forecaster,
+    foresight,
+    personal_fit,
+    personal_outcome,
+)
 from omgrl_jax.models import outcome as outcome_lib
 from omgrl_jax.models.example import examples
 from omgrl_jax.models.forecaster import Forecaster, PersonalParams
@@ -27,7 +33,7 @@ class Ready(NamedTuple):
     """What every unit of the study needs.
 
     Attributes:
-      config: the settings.
+      config: the settings, the limit of doses settled.
       task: the dataset.
       population: outcome networks of all patients.
       personal: outcome of single patients.
@@ -63,6 +69,8 @@ def prepare(config: Config, task: Task, out: pathlib.Path) -> Ready:
             f"--dataset: '{task.schema.name}' has no channel with a target range "
             "(schema.json: reward), which doses could be planned for"
         )
+    plan = foresight.for_target(config.plan, space)
+    config = dataclasses.replace(config, plan=plan)
     population = outcome_lib.make(config.outcome_hidden, config.dose_effect, space)
     personal = personal_outcome.make(config.factors, space, population)
     splits = {"train": task.train, "validation": task.validation, "test": task.test}

@@ -97,7 +97,7 @@ def make(
         title=f"Patients as agents: personal dosing on {name} stays",
         scope=(
             f"Plans of {config.plan.horizon} hours for {goal}, made anew every "
-            f"{config.replan} h; limit {config.plan.limit:g} s. Seeds: {config.seeds}."
+            f"{config.replan} h; {_limit(config)}. Seeds: {config.seeds}."
         ),
         findings=findings(rows),
         terms=[(LABELS[k], note) for k, note in _NOTES.items() if k in methods],
@@ -109,6 +109,13 @@ def make(
         ],
         beside="rows.csv (every figure by seed), summary.csv",
     )
+
+
+def _limit(config: Config) -> str:
+    limit = config.plan.limit
+    if limit is None:
+        return "limit: the target's upper end"
+    return f"limit {limit:g} s" if limit else "no limit"
 
 
 def findings(rows: pd.DataFrame) -> list[str]:

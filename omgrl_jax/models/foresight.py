@@ -45,7 +45,8 @@ class Config:
       assay_error: standard deviation of the laboratory's own error, of logs where the
         channel is learned as a logarithm (aPTT: .1 is about 10 %); 0 for none.
       limit: value of the channel above which a plan pays `penalty`, and above which the
-        dose may not rise; 0 for none.
+        dose may not rise; none for the upper end of the target (`for_target`), 0 for
+        no limit.
       penalty: what an hour above the limit costs, in units of the reward.
     """
 
@@ -53,7 +54,7 @@ class Config:
     hold: int = dataclasses.field(default=3, metadata={"min": 1})
     spread: float = dataclasses.field(default=1.0, metadata={"min": 0})
     assay_error: float = dataclasses.field(default=0.1, metadata={"min": 0})
-    limit: float = dataclasses.field(default=100.0, metadata={"min": 0})
+    limit: float | None = dataclasses.field(default=None, metadata={"min": 0})
     penalty: float = dataclasses.field(default=1.0, metadata={"min": 0})
 
 
@@ -68,6 +69,19 @@ class Foreseen(NamedTuple):
 
     mean: Array
     deviation: Array
+
+
+def for_target(config: Config, space: Space) -> Config:
+    """The settings with the limit that the task's target gives, where none was set.
+
+    Raises:
+      ValueError: if the limit is to come from a target and there is none.
+    """
+    if config.limit is not None:
+        return config
+    if space.target is None:
+        raise ValueError("limit=none: no channel has a target whose end it could be")
+    return dataclasses.replace(config, limit=space.target[2])
 
 
 def plans(config: Config, num_actions: int) -> np.ndarray:
@@ -168,10 +182,16 @@ def scores(
     apart = doubt[..., None] * nodes[None, None, None]
     values = foreseen.mean[..., None] + apart
     earned = reward(values)
-    if config.limit:
+    if _limited(config):
         limit = scales.channel.apply(jnp.full(1, config.limit))[0]
         earned -= config.penalty * (values > limit)
     return jnp.mean(earned, axis=(0, 2, 3))
+
+
+def _limited(config: Config) -> bool:
+    if config.limit is None:
+        raise ValueError("limit=none: settle it by the target first (for_target)")
+    return config.limit > 0
 
 
 def _of_the_channel(config: Config, scales: Scales, deviation: Array) -> Array:
@@ -195,7 +215,7 @@ def allowed(config: Config, scales: Scales, last: Array, before: Array) -> Array
       All of them up to the limit; above it those that raise no dose.
     """
     no_more = scales.amounts <= scales.amounts[before]
-    if not config.limit:
+    if not _limited(config):
         return jnp.ones(no_more.shape, bool)
     return no_more | (last <= config.limit)
 
