@@ -188,7 +188,7 @@ def test_the_true_course_is_the_simulators():
 def test_who_knows_the_kinetics_stays_in_range():
     finer = scales()._replace(amounts=500.0 * jnp.arange(6))
     six = dataclasses.replace(space(), num_actions=6)
-    how = Planning(six, foresight.Config(horizon=4, hold=4, spread=0.0), 1)
+    how = Planning(six, foresight.Config(4, 4, spread=0.0, limit=100.0), 1)
     knowing = planning.omniscient(how, DISTRIBUTION, reward, finer)
     run = jax.jit(functools.partial(stays.treat, DISTRIBUTION, knowing, hours=HOURS))
     treated = run(stays.admit(DISTRIBUTION, jax.random.key(9), 20))

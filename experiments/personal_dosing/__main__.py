@@ -107,7 +107,7 @@ def table(summary: Any) -> str:
     for section, measures in (
         ("dosing", ("r_p", "in_range", "above", "success")),
         ("prediction", ("rmse", "inside")),
-        ("probe", ("whole", "rest")),
+        ("probe", ("whole", "rest", "new")),
     ):
         own = summary[summary["section"] == section]
         for (method, about), part in own.groupby(["method", "about"], sort=False):
