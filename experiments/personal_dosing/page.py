@@ -122,8 +122,10 @@ def findings(rows: pd.DataFrame) -> list[str]:
     """The first screen."""
     said = []
     others = [m for m in _STYLES if m not in ("persim", "random")]
-    for other, gaps in study.gaps(rows, "r_p", others).items():
-        gap = estimates.estimate(gaps)
+    own = _seeds(rows, "dosing", "persim")
+    for other in others:
+        theirs = _seeds(rows, "dosing", other)
+        gap = estimates.difference(own, theirs, "r_p")
         if gap is None:
             continue
         verdict = "more" if gap.mean > 0 else "less"

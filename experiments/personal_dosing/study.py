@@ -1,7 +1,6 @@
 """The study: units judged one after the other, each kept when it is done."""
 
 import json
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -176,16 +175,3 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
     names = ["section", "method", "about", "measure"]
     grouped = rows.groupby(names, sort=False)["value"]
     return grouped.agg(mean="mean", deviation="std", seeds="count").reset_index()
-
-
-def gaps(rows: pd.DataFrame, measure: str, others: Iterable[str]) -> dict[str, list]:
-    """PerSim less each other method, seed by seed, where both dosed."""
-    dosing = rows[(rows["section"] == "dosing") & (rows["measure"] == measure)]
-    table = dosing.pivot(index="seed", columns="method", values="value")
-    if "persim" not in table:
-        return {}
-    return {
-        name: (table["persim"] - table[name]).dropna().tolist()
-        for name in others
-        if name in table and name != "persim"
-    }
