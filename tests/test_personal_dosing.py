@@ -207,6 +207,14 @@ def test_suggestions_know_the_draws_reported_before_their_hour(ready):
     assert np.abs(np.asarray(found.mean[place + 1])).max() > 0
 
 
+def test_last_values_are_those_recorded(ready):
+    found = predicting.last_values(ready.task, ready.task.test.states)
+    wanted = task_lib.last_values(ready.task, "test", 0)
+    np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-4)
+    again = predicting.last_values(ready.task, ready.draws["test"].state)
+    assert again.shape == ready.draws["test"].value.shape
+
+
 def test_suggestions_begin_from_the_bin_of_the_dose_before(ready):
     records = ready.task.test
     rows = np.asarray(records.transitions)

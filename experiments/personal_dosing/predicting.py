@@ -9,6 +9,7 @@ import numpy as np
 
 from experiments.personal_dosing import people
 from experiments.personal_dosing.fitting import Ready
+from experiments.task import Task
 from omgrl_jax.data.draws import Draws
 from omgrl_jax.data.records import Scales
 from omgrl_jax.models import outcome as outcome_lib
@@ -73,15 +74,12 @@ def population(
     return every(params, draws.state, draws.action, draws.amount)
 
 
-def last_values(ready: Ready, draws: Draws) -> np.ndarray:
-    """The value that each draw would have if nothing changed, [N, D]."""
-    task = ready.task
+def last_values(task: Task, states: Array) -> np.ndarray:
+    """The last measurement that states [..., S] tell, standardised, [...]."""
     places = outcome_lib.last_value_index(task.space)
-
-    def last(state: Array) -> Array:
-        return outcome_lib.last_values(task.scales, places, state)[0]
-
-    return np.asarray(jax.jit(jax.vmap(jax.vmap(last)))(draws.state))
+    last = functools.partial(outcome_lib.last_values, task.scales, places)
+    found = jax.jit(jax.vmap(last))(states.reshape(-1, states.shape[-1]))
+    return np.asarray(found[:, 0]).reshape(states.shape[:-1])
 
 
 def rows(ready: Ready, model: str, params: Params) -> list[dict[str, Any]]:
@@ -102,7 +100,7 @@ def rows(ready: Ready, model: str, params: Params) -> list[dict[str, Any]]:
     draws, scales = ready.draws["test"], ready.task.scales
     variance = None
     if model == "persistence":
-        mean = last_values(ready, draws)
+        mean = last_values(ready.task, draws.state)
     else:
         if model == "population":
             found = population(ready.population, scales, params, draws)

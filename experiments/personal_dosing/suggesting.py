@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.personal_dosing import people
+from experiments.personal_dosing import people, predicting
 from experiments.personal_dosing.fitting import Ready
 from experiments.personal_dosing.rewards import Goal
 from omgrl_jax.evaluation import planning
@@ -34,7 +34,8 @@ def rows(ready: Ready, goal: Goal, params: PersonalParams) -> list[dict[str, Any
     task, records = ready.task, ready.task.test
     every = np.asarray(records.transitions)
     beliefs = _beliefs(ready, params, every)
-    last = _last_values(ready, every)
+    last = predicting.last_values(task, records.states[every])
+    last = task.scales.channel.invert(jnp.asarray(last)[:, None])[:, 0]
     before = _actions_before(ready, every)
     suggested = np.asarray(
         _suggest(
@@ -76,14 +77,6 @@ def rows(ready: Ready, goal: Goal, params: PersonalParams) -> list[dict[str, Any
             }
         )
     return found
-
-
-def _last_values(ready: Ready, rows: np.ndarray) -> Array:
-    """The last measured value of the channel at rows [M], raw."""
-    task = ready.task
-    index = [item.rule for item in task.space.tracked].index("last")
-    raw = task.scales.state.invert(task.test.states[rows])
-    return raw[:, task.space.num_stored + index]
 
 
 def _actions_before(ready: Ready, rows: np.ndarray) -> Array:
