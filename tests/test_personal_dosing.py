@@ -21,6 +21,7 @@ from experiments.personal_dosing import (
     page,
     predicting,
     rewards,
+    sections,
     study,
     suggesting,
 )
@@ -110,9 +111,9 @@ def test_the_page_says_what_was_found(ready, rows, undrawn):
 def test_doses_are_written_as_doses():
     seeds = [{"seed": 0, "given": 1200.0}, {"seed": 1, "given": 1240.0}]
     two = estimates.over_seeds(seeds, "given")
-    assert page._amount(two) == "1,220 ± 28"
-    assert page._amount(estimates.over_seeds([{"given": 987.4}], "given")) == "987"
-    assert page._amount(None) == "–"
+    assert sections._amount(two) == "1,220 ± 28"
+    assert sections._amount(estimates.over_seeds([{"given": 987.4}], "given")) == "987"
+    assert sections._amount(None) == "–"
 
 
 def test_the_true_patients_are_those_of_the_cohort(ready):
