@@ -181,7 +181,7 @@ def test_an_exactly_low_rank_outcome_is_recovered(way):
         ensemble.FitConfig(1, 1, 3e-2, 0.0, 20, 250, 250, 80, bootstrap=False),
         epochs_per_call=250,
     )
-    shared, prior = fittable.known(jax.tree.map(lambda x: x[0], fit.params))
+    shared, prior = fittable.kept(jax.tree.map(lambda x: x[0], fit.params))
 
     @jax.jit
     def foretold(stays):

@@ -15,8 +15,8 @@ of the true kinetics, which no model sees. On real records (data_prep.mimic3): e
 held-out draws, and suggested beside given doses, in aggregate.
 
 Writes rows.csv, summary.csv, model/ and report/index.html. The same command goes on
-where it stopped. Of the time on a processor
-most goes into compiling, once for all seeds.
+where it stopped. Of the time on a processor most goes into compiling, once for all
+seeds.
 """
 
 import dataclasses

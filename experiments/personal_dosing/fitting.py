@@ -165,7 +165,7 @@ def _fit_personal(
         report,
     )
     # What was fitted of single patients is not kept.
-    return jax.vmap(way.known)(found.params)
+    return jax.vmap(way.kept)(found.params)
 
 
 def _drawn(draws: Draws) -> Draws:
@@ -191,7 +191,7 @@ def _template(ready: Ready, model: str) -> Any:
         if model == "population":
             return ready.population.init(key)
         way = _fittable(ready.personal, "persim", ready.config.factors.rank, 1)
-        return way.known(way.init(key))
+        return way.kept(way.init(key))
 
     keys = jax.random.split(jax.random.key(0), members)
     return jax.eval_shape(jax.vmap(init), keys)

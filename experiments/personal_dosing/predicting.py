@@ -29,7 +29,7 @@ _WIDE = 1.645  # standard deviations that hold nine of ten values
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def personal(
     model: PersonalOutcome,
-    told: bool,
+    own: bool,
     scales: Scales,
     params: PersonalParams,
     draws: Draws,
@@ -38,7 +38,7 @@ def personal(
 
     Args:
       model: the functions.
-      told: whether factors follow the earlier draws, or stay the average; the doubt
+      own: whether factors follow the earlier draws, or stay the average; the doubt
         about them follows in both cases (`forecaster.average`).
       scales: the training scales.
       params: members, leaves [M, ...].
@@ -47,7 +47,7 @@ def personal(
 
     def one(shared: Params, prior: Belief, stay: Draws) -> tuple[Array, Array]:
         before, _ = model.follow(scales, shared, prior, stay)
-        if not told:
+        if not own:
             alike = jnp.broadcast_to(prior.mean, before.mean.shape)
             before = Belief(alike, before.covariance)
         return model.foretell(scales, shared, before, stay)
@@ -87,7 +87,7 @@ def rows(ready: Ready, model: str, params: Params) -> list[dict[str, Any]]:
 
     Args:
       ready: of `fitting.prepare`.
-      model: a model, with "_average" behind it where it is told of no draw, or
+      model: a model, with "_average" behind it for the average factors, or
         "persistence", whose `params` do not matter.
       params: its parameters.
 
@@ -105,8 +105,8 @@ def rows(ready: Ready, model: str, params: Params) -> list[dict[str, Any]]:
         if model == "population":
             found = population(ready.population, scales, params, draws)
         else:
-            told = not model.endswith("_average")
-            found = personal(ready.personal, told, scales, params, draws)
+            own = not model.endswith("_average")
+            found = personal(ready.personal, own, scales, params, draws)
         means, variances = map(np.asarray, found)
         mean = means.mean(axis=0)
         variance = variances.mean(axis=0) + means.var(axis=0)

@@ -13,7 +13,7 @@ from omgrl_jax.models.forecaster import Draw, Forecaster
 from omgrl_jax.models.foresight import Foreseen, Reward
 from omgrl_jax.types import Array, Key, Params
 
-QUANTILES = 9
+QUANTILES = 9  # so that chances, as of exceeding the limit, come in ninths
 
 
 class Planning(NamedTuple):
@@ -86,10 +86,10 @@ def policy(
         state, tracked = simulation.observe(space, scales, observer, seen)
         value = scales.channel.apply(seen.channel_value)[0]
         draw = Draw(chart.state, observer.amount, value, seen.channel_censored[0])
-        told = forecaster.learn(scales, params, chart.memory, draw)
+        after = forecaster.learn(scales, params, chart.memory, draw)
         # A value from before the first hour says what no dose of ours did.
         news = seen.channel_measured[0] & ~observer.first
-        memory = jax.tree.map(lambda a, b: jnp.where(news, a, b), told, chart.memory)
+        memory = jax.tree.map(lambda a, b: jnp.where(news, a, b), after, chart.memory)
         given = jnp.asarray(foresight.plans(planning.config, space.num_actions))
         foreseen = foresight.foresee(
             space,

@@ -47,12 +47,12 @@ class Fittable(NamedTuple):
     Attributes:
       init: `(key) -> params`.
       loss: `(scales, params, stay) -> []`.
-      known: `(params) -> (shared, prior)`.
+      kept: `(params) -> (shared, prior)`, without what is of single stays.
     """
 
     init: Callable[[Key], Params]
     loss: Callable[[Scales, Params, Stay], Array]
-    known: Callable[[Params], tuple[Params, Belief]]
+    kept: Callable[[Params], tuple[Params, Belief]]
 
 
 def integrated(model: PersonalOutcome, rank: int) -> Fittable:
@@ -64,7 +64,7 @@ def integrated(model: PersonalOutcome, rank: int) -> Fittable:
     return Fittable(
         init=model.init,
         loss=lambda scales, p, stay: model.loss(scales, p, prior(), stay.draws),
-        known=lambda params: (params, prior()),
+        kept=lambda params: (params, prior()),
     )
 
 
@@ -92,7 +92,7 @@ def free(model: PersonalOutcome, rank: int, stays: int) -> Fittable:
         prior = jax.tree.map(lambda a, b: jnp.where(known, a, b), certain, others)
         return model.loss(scales, params.shared, prior, stay.draws)
 
-    def known(params: Free) -> tuple[Params, Belief]:
+    def kept(params: Free) -> tuple[Params, Belief]:
         return params.shared, belief_lib.of_sample(params.factors)
 
-    return Fittable(init, loss, known)
+    return Fittable(init, loss, kept)

@@ -199,19 +199,19 @@ def make(
     ) -> tuple[Belief, Belief]:
         def draw(belief: Belief, seen: tuple) -> tuple[Belief, Belief]:
             usual, row, noise, value, censored, there = seen
-            told = belief_lib.update(belief, row, noise, value - usual, censored)
-            kept = jax.tree.map(lambda a, b: jnp.where(there, a, b), told, belief)
+            after = belief_lib.update(belief, row, noise, value - usual, censored)
+            kept = jax.tree.map(lambda a, b: jnp.where(there, a, b), after, belief)
             return kept, belief
 
         rows = (draws.value, draws.censored, draws.there)
-        told = _told(respond, scales, shared, draws)
-        after, before = jax.lax.scan(draw, belief, (*told, *rows))
+        shown = _shown(respond, scales, shared, draws)
+        after, before = jax.lax.scan(draw, belief, (*shown, *rows))
         return before, after
 
     def foretell(
         scales: Scales, shared: Params, beliefs: Belief, draws: Draws
     ) -> tuple[Array, Array]:
-        usual, rows, noise = _told(respond, scales, shared, draws)
+        usual, rows, noise = _shown(respond, scales, shared, draws)
         mean, variance = jax.vmap(belief_lib.foretell)(beliefs, rows, noise)
         return usual + mean, variance
 
@@ -226,7 +226,7 @@ def make(
     return PersonalOutcome(init, respond, learn, follow, foretell, loss, outcomes)
 
 
-def _told(
+def _shown(
     respond: Callable[..., Response], scales: Scales, shared: Params, draws: Draws
 ) -> tuple[Array, Array, Array]:
     """What each draw shows for u = 0 [D], its derivatives [D, R] and noise [D]."""
