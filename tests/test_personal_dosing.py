@@ -238,7 +238,8 @@ def test_records_need_no_truth(tmp_path):
     assert not truth_lib.known(task)
     config = dataclasses.replace(CONFIG, models=("persim_free",))
     found = study.run(fitting.prepare(config, task, tmp_path / "out"))
-    assert set(found["section"]) == {"prediction", "doses"}
+    # Doses are suggested by persim alone.
+    assert set(found["section"]) == {"prediction"}
     kept = np.load(tmp_path / "out" / "model" / "persim_free_0.npz")
     training = int((arrays.split == 0).sum())
     # No vector of a training patient is kept.

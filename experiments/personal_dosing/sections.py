@@ -163,7 +163,7 @@ def _map(found: Map, name: str) -> Picture:
 
 
 def doses(rows: pd.DataFrame, unit: str) -> Block:
-    """PerSim's doses beside the given ones; of its other fit the rows alone tell."""
+    """PerSim's doses beside the given ones."""
     own = rows[(rows["section"] == "doses") & (rows["method"] == "persim")]
     if own.empty:
         return blocks.block(absent=["Not shown: fewer than eleven held-out stays."])

@@ -143,8 +143,9 @@ class Judge:
                 known += [inferred, truth]
             for name, values in factors.probes(*known).items():
                 rows += _rows("probe", unit, name, values)
-        for row in suggesting.rows(ready, self._goal, params):
-            rows += _rows("doses", unit, row.pop("band"), row)
+        if method == "persim":
+            for row in suggesting.rows(ready, self._goal, params):
+                rows += _rows("doses", unit, row.pop("band"), row)
         return rows
 
     def _predicted(self, unit: Unit, params: Any) -> list[Row]:
