@@ -182,16 +182,16 @@ def scores(
     apart = doubt[..., None] * nodes[None, None, None]
     values = foreseen.mean[..., None] + apart
     earned = reward(values)
-    if _limited(config):
-        limit = scales.channel.apply(jnp.full(1, config.limit))[0]
+    if _limit(config):
+        limit = scales.channel.apply(jnp.full(1, _limit(config)))[0]
         earned -= config.penalty * (values > limit)
     return jnp.mean(earned, axis=(0, 2, 3))
 
 
-def _limited(config: Config) -> bool:
+def _limit(config: Config) -> float:
     if config.limit is None:
         raise ValueError("limit=none: settle it by the target first (for_target)")
-    return config.limit > 0
+    return config.limit
 
 
 def _of_the_channel(config: Config, scales: Scales, deviation: Array) -> Array:
@@ -215,9 +215,9 @@ def allowed(config: Config, scales: Scales, last: Array, before: Array) -> Array
       All of them up to the limit; above it those that raise no dose.
     """
     no_more = scales.amounts <= scales.amounts[before]
-    if not _limited(config):
+    if not _limit(config):
         return jnp.ones(no_more.shape, bool)
-    return no_more | (last <= config.limit)
+    return no_more | (last <= _limit(config))
 
 
 def best(values: Array, given: Array, permitted: Array) -> Array:
