@@ -11,7 +11,7 @@ from data_prep import virtual
 from omgrl_jax.data import records as records_lib
 from omgrl_jax.data.draws import Draws
 from omgrl_jax.data.records import Scales, Standardiser
-from omgrl_jax.envs import heparin, stays
+from omgrl_jax.envs import heparin, kinetics, recording, stays
 from omgrl_jax.evaluation import planning, simulation
 from omgrl_jax.evaluation.planning import Planning
 from omgrl_jax.models import forecaster, foresight, outcome, personal_outcome
@@ -171,18 +171,25 @@ def test_a_dose_is_kept_until_it_is_planned_anew():
             assert doses[hour + 1] == doses[hour]
 
 
-def test_the_true_course_is_the_simulators():
+def test_true_courses_follow_their_doses_hour_by_hour():
     admitted = stays.admit(DISTRIBUTION, jax.random.key(8), 1)
     patient = jax.tree.map(lambda x: x[0], admitted.patient)
-    held = jnp.full(4, 1200.0)
-    found = jax.jit(functools.partial(planning.true_course, DISTRIBUTION))(
-        patient, held
-    )
-    wanted = heparin.true_aptt_after(DISTRIBUTION, patient, 1200.0, 4)
+    doses = jnp.array([1200.0, 1200.0, 0.0, 300.0])
+
+    @jax.jit
+    def by_hand():
+        body, reached = recording.kinetics_now(DISTRIBUTION, patient), []
+        concentration = patient.concentration
+        for dose in doses:
+            hour = kinetics.one_hour(body, concentration, dose)
+            concentration = hour.concentration
+            reached.append(kinetics.aptt(body, concentration))
+        return jnp.stack(reached)
+
+    course = jax.jit(functools.partial(heparin.true_aptt_under, DISTRIBUTION))
+    found, wanted = course(patient, doses), by_hand()
     np.testing.assert_allclose(found, wanted, rtol=1e-5)
-    switched = planning.true_course(DISTRIBUTION, patient, held.at[2:].set(0.0))
-    np.testing.assert_allclose(switched[:2], wanted[:2], rtol=1e-5)
-    assert switched[3] < wanted[3]
+    assert wanted[2] < wanted[1]
 
 
 def test_who_knows_the_kinetics_stays_in_range():

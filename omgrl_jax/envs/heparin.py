@@ -50,6 +50,7 @@ __all__ = [
     "step",
     "true_aptt",
     "true_aptt_after",
+    "true_aptt_under",
 ]
 
 
@@ -167,13 +168,24 @@ def true_aptt_after(
     Returns:
       [hours] seconds; the last entry is the aPTT after `hours` hours.
     """
+    doses = jnp.broadcast_to(jnp.asarray(dose, jnp.float32), (hours,))
+    return true_aptt_under(config, state, doses)
+
+
+def true_aptt_under(
+    config: PatientDistribution, state: PatientState, doses: Array
+) -> Array:
+    """True aPTT [H] at the end of each hour under infusions [H], U/h.
+
+    The patient's condition is frozen, see `true_aptt_after`.
+    """
     body = kinetics_now(config, state)
 
-    def hour(concentration, _):
+    def hour(concentration: Array, dose: Array) -> tuple[Array, Array]:
         concentration = kinetics.one_hour(body, concentration, dose).concentration
         return concentration, kinetics.aptt(body, concentration)
 
-    return jax.lax.scan(hour, state.concentration, None, length=hours)[1]
+    return jax.lax.scan(hour, state.concentration, doses)[1]
 
 
 def oracle_dose(

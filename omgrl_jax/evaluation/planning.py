@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from omgrl_jax.data.records import Scales, Space
-from omgrl_jax.envs import heparin, kinetics, recording, stays
+from omgrl_jax.envs import heparin, recording, stays
 from omgrl_jax.evaluation import simulation
 from omgrl_jax.models import foresight
 from omgrl_jax.models.forecaster import Draw, Forecaster
@@ -141,7 +141,9 @@ def omniscient(
         del key
         state, tracked = simulation.observe(space, scales, chart.observer, seen)
         given = jnp.asarray(foresight.plans(planning.config, space.num_actions))
-        along = jax.vmap(lambda plan: true_course(physiology, patient, plan))
+        along = jax.vmap(
+            lambda plan: heparin.true_aptt_under(physiology, patient, plan)
+        )
         aptt = along(scales.amounts[given])
         mean = scales.channel.apply(aptt[None, ..., None])[..., 0]
         foreseen = Foreseen(mean, jnp.zeros(mean.shape))
@@ -150,19 +152,6 @@ def omniscient(
         return _order(planning, scales, chart, tracked, state, (), action)
 
     return stays.Policy(reset, act)
-
-
-def true_course(
-    physiology: heparin.PatientDistribution, patient: Any, doses: Array
-) -> Array:
-    """True aPTT [H] at the end of each hour under doses [H], the condition frozen."""
-    body = recording.kinetics_now(physiology, patient)
-
-    def hour(concentration: Array, dose: Array) -> tuple[Array, Array]:
-        concentration = kinetics.one_hour(body, concentration, dose, 0.0).concentration
-        return concentration, kinetics.aptt(body, concentration)
-
-    return jax.lax.scan(hour, patient.concentration, doses)[1]
 
 
 def chosen(
