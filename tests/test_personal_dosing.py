@@ -274,7 +274,7 @@ def test_free_factors_are_those_of_stays_that_every_member_saw(tmp_path, monkeyp
     monkeypatch.setattr(fitting.ensemble, "fit", watched)
     fitting._fit_personal(made, "persim_free", jax.random.key(0), None)
     assert seen[0].shape == (fit.members, there.any(axis=1).sum())
-    assert seen[0].min() > 1e-3
+    assert seen[0].min() > 1e-6  # else none of its gradients came
 
 
 def test_too_few_held_out_stays_leave_a_page_that_says_so(undrawn, tmp_path):
