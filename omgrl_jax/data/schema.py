@@ -2,8 +2,11 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from omgrl_jax import actions as actions_lib
 from omgrl_jax.data import tracking
@@ -49,6 +52,29 @@ class Channel:
 
 
 @dataclasses.dataclass(frozen=True)
+class Drug:
+    """One of several drugs that an action doses together.
+
+    Attributes:
+      name: what it is.
+      unit: unit of its doses.
+      edges: upper edges of all dose levels but the highest; empty where doses are
+        continuous.
+      amounts: a dose that represents each level.
+    """
+
+    name: str
+    unit: str = ""
+    edges: tuple[float, ...] = ()
+    amounts: tuple[float, ...] = ()
+
+    @property
+    def levels(self) -> int:
+        """Number of dose levels."""
+        return len(self.amounts)
+
+
+@dataclasses.dataclass(frozen=True)
 class Actions:
     """The actions: discrete, or continuous where `count` is 0 and bounds are given.
 
@@ -60,6 +86,9 @@ class Actions:
       labels: `A` texts for tables and figures.
       low: smallest values of the `P` features of continuous actions.
       high: largest ones.
+      drugs: where actions dose several drugs: discrete ones are all combinations of
+        their levels, the last drug's changing first; of continuous ones each feature
+        is the dose of one.
     """
 
     count: int
@@ -69,6 +98,12 @@ class Actions:
     labels: tuple[str, ...] = ()
     low: tuple[float, ...] = ()
     high: tuple[float, ...] = ()
+    drugs: tuple[Drug, ...] = ()
+
+    def levels(self, actions: np.ndarray) -> np.ndarray:
+        """Dose level of each drug [..., D] of discrete actions [...]."""
+        shape = tuple(drug.levels for drug in self.drugs)
+        return np.stack(np.unravel_index(actions, shape), axis=-1)
 
     def space(self) -> actions_lib.ActionSpace:
         """What an agent may do."""
@@ -194,6 +229,8 @@ def to_json(schema: Schema, content_hash: str) -> str:
     if schema.actions.count:  # as it was before there were continuous actions
         for name in ("low", "high"):
             del fields["actions"][name]
+    if not schema.actions.drugs:  # likewise
+        del fields["actions"]["drugs"]
     return json.dumps({**fields, "content_hash": content_hash}, indent=1) + "\n"
 
 
@@ -228,9 +265,7 @@ def from_json(text: str) -> tuple[Schema, str]:
                     Channel(**{**c, "target": _pair(c.get("target"))})
                     for c in raw.get("channels", [])
                 ),
-                "actions": Actions(
-                    **{k: _frozen(v) for k, v in raw["actions"].items()}
-                ),
+                "actions": _actions(raw["actions"]),
                 "tracked": tuple(Tracked(**t) for t in raw.get("tracked", [])),
                 "states": {k: tuple(v) for k, v in raw.get("states", {}).items()},
             }
@@ -312,6 +347,14 @@ def _require(holds: bool, message: str) -> None:
         raise ValueError(message)
 
 
+def _actions(raw: dict[str, Any]) -> Actions:
+    drugs = tuple(
+        Drug(**{k: _frozen(v) for k, v in drug.items()}) for drug in raw.get("drugs", ())
+    )
+    given = {k: _frozen(v) for k, v in raw.items()}
+    return Actions(**{**given, "drugs": drugs})
+
+
 def _frozen(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
@@ -336,8 +379,35 @@ def _check_actions(actions: Actions) -> None:
             len(given) in (0, actions.count),
             f"actions.{field}: {len(given)} values for {actions.count} actions",
         )
+    _check_drugs(actions)
     _require(
         len(actions.edges) in (0, actions.count - 1),
         f"actions.edges: {actions.count - 1} edges separate {actions.count} bins, "
         f"{len(actions.edges)} given",
+    )
+
+
+def _check_drugs(actions: Actions) -> None:
+    """Checks that the drugs' levels, or doses, are what the actions consist of."""
+    if not actions.drugs:
+        return
+    names = [drug.name for drug in actions.drugs]
+    _require(len(set(names)) == len(names), "actions.drugs: a name appears twice")
+    if not actions.count:
+        _require(
+            len(names) == len(actions.low),
+            f"actions.drugs: {len(names)} for {len(actions.low)} doses of an action",
+        )
+        return
+    for drug in actions.drugs:
+        _require(
+            drug.levels >= 1 and len(drug.edges) == drug.levels - 1,
+            f"actions.drugs: {drug.levels} levels of {drug.name} are separated by "
+            f"{drug.levels - 1} edges, {len(drug.edges)} given",
+        )
+    product = math.prod(drug.levels for drug in actions.drugs)
+    _require(
+        product == actions.count,
+        f"actions.drugs: their levels make {product} actions, count says "
+        f"{actions.count}",
     )
