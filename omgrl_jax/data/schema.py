@@ -349,7 +349,8 @@ def _require(holds: bool, message: str) -> None:
 
 def _actions(raw: dict[str, Any]) -> Actions:
     drugs = tuple(
-        Drug(**{k: _frozen(v) for k, v in drug.items()}) for drug in raw.get("drugs", ())
+        Drug(**{k: _frozen(v) for k, v in drug.items()})
+        for drug in raw.get("drugs", ())
     )
     given = {k: _frozen(v) for k, v in raw.items()}
     return Actions(**{**given, "drugs": drugs})

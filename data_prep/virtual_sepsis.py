@@ -1,0 +1,181 @@
+"""A dataset of virtual patients with sepsis: fluids and vasopressors, the truth known.
+
+    python -m data_prep.virtual_sepsis --stays=4000 --seed=0 --out=DIR
+
+Writes trajectories.npz and schema.json in the format of `data_prep.mimic_sepsis`: 3 x 3
+levels of fluid and vasopressor every four hours for three days, or until death. The
+same seed gives the same arrays. 4,000 stays take some seconds, compilation included.
+"""
+
+import dataclasses
+import pathlib
+from typing import Any
+
+import jax
+import numpy as np
+from absl import flags, logging
+
+from data_prep import levels
+from data_prep.virtual import CHUNK
+from omgrl_jax.data import dataset
+from omgrl_jax.envs.sepsis import chart, clinicians
+from omgrl_jax.envs.sepsis import stays as stays_lib
+from omgrl_jax.runtime import flags as config_flags
+from omgrl_jax.runtime import script, storage
+
+DRUGS = (("fluid", "mL"), ("pressor", "ug/kg/min"))
+ACTIONS = ("levels", "doses")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What to simulate; every field is a flag of the same name.
+
+    Attributes:
+      stays: number of stays, one patient each.
+      seed: seed of everything that is drawn.
+      validation: share of patients for validation.
+      test: share of patients for testing.
+      actions: levels (3 x 3 discrete ones, by quantiles of training doses) or doses
+        (continuous).
+      reward: sofa (+-15 for the outcome, and .1 for each point of SOFA less, -.25 for
+        each more), terminal (+-15 alone) or negative_sofa (-SOFA of each step).
+      habit: share of orders that habit decides, whatever the patient.
+    """
+
+    stays: int = dataclasses.field(default=4000, metadata={"min": 3})
+    seed: int = 0
+    validation: float = dataclasses.field(default=0.15, metadata={"min": 0, "max": 1})
+    test: float = dataclasses.field(default=0.15, metadata={"min": 0, "max": 1})
+    actions: str = dataclasses.field(default="levels", metadata={"choices": ACTIONS})
+    reward: str = dataclasses.field(
+        default="sofa", metadata={"choices": tuple(stays_lib.REWARDS)}
+    )
+    habit: float = dataclasses.field(
+        default=clinicians.Practice.habit, metadata={"min": 0, "max": 1}
+    )
+
+    def __post_init__(self) -> None:
+        """Raises ValueError naming the flag that cannot be fulfilled."""
+        if self.validation + self.test >= 1:
+            raise ValueError("--validation, --test: shares must leave training stays")
+        for name, allowed in (
+            ("actions", ACTIONS),
+            ("reward", tuple(stays_lib.REWARDS)),
+        ):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"--{name}: use one of {', '.join(allowed)}")
+
+    @property
+    def world(self) -> stays_lib.World:
+        """What patients live in."""
+        return stays_lib.World(reward=stays_lib.REWARDS[self.reward])
+
+    @property
+    def practice(self) -> clinicians.Practice:
+        """How clinicians dose."""
+        return clinicians.Practice(habit=self.habit)
+
+
+def simulate(config: Config) -> stays_lib.Stays:
+    """All stays at full length, numpy arrays [N, STEPS (+ 1), ...]."""
+    key = jax.random.key(config.seed)
+    policy = stays_lib.clinician(config.practice)
+    size = min(CHUNK, config.stays)
+    chunks = [
+        jax.device_get(
+            stays_lib.treat(config.world, policy, jax.random.fold_in(key, start), size)
+        )
+        for start in range(0, config.stays, CHUNK)
+    ]
+    return jax.tree.map(lambda *x: np.concatenate(x)[: config.stays], *chunks)
+
+
+def to_dataset(
+    config: Config, simulated: stays_lib.Stays
+) -> tuple[dataset.Schema, dataset.Trajectories]:
+    """Cuts the stays at their ends and makes actions of the doses.
+
+    Args:
+      config: the settings.
+      simulated: numpy arrays of `simulate`.
+    """
+    rng = np.random.default_rng(config.seed)
+    lengths = np.asarray(simulated.alive).sum(axis=1).astype(np.int32)
+    steps = np.arange(stays_lib.STEPS)[None] < lengths[:, None]
+    rows = np.arange(stays_lib.STEPS + 1)[None] <= lengths[:, None]
+    counts = [round(s * config.stays) for s in (config.validation, config.test)]
+    split = np.zeros(config.stays, np.int32)
+    split[: counts[0]], split[counts[0] : sum(counts)] = 1, 2
+    split = rng.permutation(split)
+    doses = np.stack([np.asarray(x)[steps] for x in simulated.doses], axis=1)
+    training = doses[np.repeat(split == 0, lengths)]
+    if config.actions == "levels":
+        actions = levels.fit(DRUGS, training)
+        chosen = levels.assign(actions, doses)
+    else:
+        actions = levels.continuous(DRUGS, training)
+        chosen = np.clip(doses, actions.low, actions.high).astype(np.float32)
+    simulator: dict[str, Any] = {
+        "sepsis": dataclasses.asdict(config.world),
+        "clinicians": dataclasses.asdict(config.practice),
+        "run": dataclasses.asdict(config),
+    }
+    schema = dataset.Schema(
+        name="virtual sepsis",
+        kind="virtual",
+        features=chart.FEATURES,
+        channels=chart.CHANNELS,
+        actions=actions,
+        step_hours=chart.STEP_HOURS,
+        reward={"kind": "recorded"},
+        simulator=simulator,
+    )
+    charted = {k: np.asarray(v)[rows] for k, v in simulated.rows._asdict().items()}
+    return schema, dataset.Trajectories(
+        observations=charted["features"],
+        actions=chosen,
+        lengths=lengths,
+        patients=np.arange(config.stays, dtype=np.int32),
+        split=split,
+        # The last reward stands for all that follows: every stay ends for good.
+        terminals=np.ones(config.stays, bool),
+        rewards=np.asarray(simulated.rewards)[steps],
+        channel_values=charted["channel_value"],
+        channel_measured=charted["channel_measured"],
+        channel_ages=charted["channel_age"],
+    )
+
+
+def write(config: Config, out: str | pathlib.Path) -> dataset.Schema:
+    """Simulates and writes the dataset.
+
+    Args:
+      config: what to simulate.
+      out: directory, made when missing.
+
+    Returns:
+      The schema written.
+    """
+    out = pathlib.Path(out)
+    schema, arrays = to_dataset(config, simulate(config))
+    dataset.save(out, schema, arrays)
+    flow = f"rule,removed,remaining\nvirtual patients simulated,0,{config.stays}\n"
+    storage.atomic_write(out / "cohort_flow.csv", flow)
+    return schema
+
+
+def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
+    """One flag for each field of `Config`, and --out."""
+    config_flags.define_dataset_script(Config, values)
+
+
+def main() -> None:
+    """Writes the dataset named by the flags."""
+    config, out = config_flags.read(Config), flags.FLAGS.out
+    write(config, out)
+    logging.info("%d stays in %s", config.stays, out)
+
+
+if __name__ == "__main__":
+    script.run(main, define_flags)

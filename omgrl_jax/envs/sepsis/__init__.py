@@ -1,0 +1,1 @@
+"""Virtual patients in septic shock: fluids and vasopressors, four hours a step."""

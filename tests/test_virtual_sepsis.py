@@ -1,0 +1,96 @@
+"""The dataset of virtual patients with sepsis, and levels of several drugs."""
+
+import dataclasses
+import functools
+
+import jax
+import numpy as np
+import pytest
+
+from data_prep import levels, virtual_sepsis
+from data_prep.virtual_sepsis import Config
+from omgrl_jax.data import dataset
+from omgrl_jax.envs.sepsis import chart
+
+CONFIG = Config(stays=60, seed=3)
+
+
+@functools.cache
+def simulated():
+    return virtual_sepsis.simulate(CONFIG)
+
+
+def test_levels_by_hand():
+    doses = np.array([[0, 0], [100, 0.0], [300, 0.1], [500, 0.2], [900, 0.5], [0, 0.9]])
+    actions = levels.fit((("fluid", "mL"), ("pressor", "u")), doses)
+    fluid, pressor = actions.drugs
+    assert fluid.edges == (0.0, 300.0) and fluid.amounts == (0.0, 200.0, 700.0)
+    assert pressor.edges == (0.0, 0.2)
+    np.testing.assert_allclose(pressor.amounts, (0.0, 0.15, 0.7))
+    np.testing.assert_array_equal(levels.assign(actions, doses), [0, 3, 4, 7, 8, 2])
+    assert actions.labels[5] == "fluid 0-300 mL, pressor > 0.2 u"
+    with pytest.raises(ValueError, match="pressor: 3 levels, one of them no dose"):
+        levels.fit((("fluid", "mL"), ("pressor", "u")), doses[1:] * [1, 0])
+
+
+def test_what_is_written_is_what_happened(tmp_path):
+    schema = virtual_sepsis.write(CONFIG, tmp_path)
+    loaded = dataset.load(tmp_path)
+    plain = dataclasses.replace(schema, simulator=None)
+    assert dataclasses.replace(loaded.schema, simulator=None) == plain
+    assert loaded.schema.simulator["run"]["stays"] == 60 and plain.step_hours == 4.0
+    arrays, found = loaded.trajectories, simulated()
+    np.testing.assert_array_equal(arrays.lengths, found.alive.sum(axis=1))
+    first = dataset.row_starts(arrays.lengths)
+    np.testing.assert_array_equal(arrays.observations[first], found.rows.features[:, 0])
+    last = first + arrays.lengths
+    ends = found.rows.features[np.arange(60), arrays.lengths]
+    np.testing.assert_array_equal(arrays.observations[last], ends)
+    names = list(chart.NAMES)
+    # The dose of a step is what the next row knows as the last one.
+    given = np.delete(arrays.observations, first, axis=0)
+    doses = given[:, [names.index("fluid_last"), names.index("pressor_last")]]
+    np.testing.assert_array_equal(arrays.actions, levels.assign(schema.actions, doses))
+    sums = np.add.reduceat(arrays.rewards, np.cumsum(arrays.lengths) - arrays.lengths)
+    np.testing.assert_allclose(sums, found.rewards.sum(axis=1), atol=1e-4)
+    assert arrays.terminals.all() and set(arrays.split) == {0, 1, 2}
+
+
+def test_levels_come_from_training_stays_alone():
+    found = simulated()
+    _, arrays = virtual_sepsis.to_dataset(CONFIG, found)
+    tested = np.asarray(arrays.split == 2)[:, None]
+    more = found.doses._replace(
+        fluid=np.where(tested, 7.0 * found.doses.fluid, found.doses.fluid)
+    )
+    changed, _ = virtual_sepsis.to_dataset(CONFIG, found._replace(doses=more))
+    usual, _ = virtual_sepsis.to_dataset(CONFIG, found)
+    assert changed.actions == usual.actions
+
+
+def test_doses_may_stay_continuous(tmp_path):
+    config = Config(stays=60, seed=3, actions="doses")
+    schema, arrays = virtual_sepsis.to_dataset(config, simulated())
+    dataset.save(tmp_path, schema, arrays)
+    assert arrays.actions.shape == (int(arrays.lengths.sum()), 2)
+    assert schema.actions.count == 0 and arrays.actions.max(axis=0)[0] > 300
+
+
+def test_the_same_seed_gives_the_same_stays():
+    again = virtual_sepsis.simulate(CONFIG)
+    jax.tree.map(np.testing.assert_array_equal, simulated(), again)
+    other = virtual_sepsis.simulate(Config(stays=60, seed=4))
+    assert not np.array_equal(other.rewards, again.rewards)
+
+
+@pytest.mark.parametrize(
+    ("settings", "flag"),
+    [
+        ({"validation": 0.6, "test": 0.4}, "--validation, --test"),
+        ({"reward": "money"}, "--reward"),
+        ({"actions": "words"}, "--actions"),
+    ],
+)
+def test_settings_that_cannot_work_are_named(settings, flag):
+    with pytest.raises(ValueError, match=flag):
+        Config(**settings)
