@@ -57,12 +57,17 @@ def own_data(models: Models, task: Task) -> Own:
 
 
 def with_own_models(algorithm: Algorithm) -> Algorithm:
-    """The algorithm on pairs (shared records, a seed's own models)."""
+    """The algorithm on pairs (training and validation records, a seed's own models)."""
 
-    def join(pair: tuple[Records, Own]) -> dyna.Data:
-        shared, own = pair
-        records = shared._replace(outcome=own.outcome)
-        return dyna.Data(records, own.world, own.behaviour)
+    def join(pair: tuple[tuple[Records, Records], Own]) -> dyna.Data:
+        (train, validation), own = pair
+        return dyna.Data(
+            train._replace(outcome=own.outcome),
+            own.world,
+            own.behaviour,
+            validation=validation,
+            measurements=train.outcome,
+        )
 
     def init(key: Key, pair: Any) -> Any:
         return algorithm.init(key, join(pair))
@@ -102,7 +107,7 @@ def train_all(
             result = train.train(
                 with_own_models(algorithm),
                 jax.vmap(jax.random.fold_in, (0, None))(keys, _stream(name)),
-                task.train,
+                (task.train, task.validation),
                 member_data=own,
                 num_updates=config.epochs,
                 interval=config.interval,

@@ -1,4 +1,4 @@
-"""All networks: multilayer perceptrons, and copies of them stacked on an axis."""
+"""All networks: perceptrons, a trunk for several heads, and stacked copies."""
 
 import functools
 from collections.abc import Sequence
@@ -30,6 +30,26 @@ class MLP(nn.Module):
         for width in self.hidden:
             x = nn.relu(nn.Dense(width)(x))
         return nn.Dense(self.outputs)(x)
+
+
+class Trunk(nn.Module):
+    """Hidden layers that several heads share: each Dense, LayerNorm, GELU, dropout.
+
+    Attributes:
+      hidden: widths of the layers; none passes the inputs on.
+      dropout: share of units that are silenced while it learns.
+    """
+
+    hidden: Sequence[int]
+    dropout: float
+
+    @nn.compact
+    def __call__(self, x: Array, deterministic: bool) -> Array:
+        """Maps [..., inputs] to [..., hidden[-1]]; random unless `deterministic`."""
+        for width in self.hidden:
+            x = nn.gelu(nn.LayerNorm()(nn.Dense(width)(x)))
+            x = nn.Dropout(self.dropout)(x, deterministic=deterministic)
+        return x
 
 
 def apply(network: nn.Module, params: Params, inputs: Array) -> Array:

@@ -325,10 +325,15 @@ def transition_at(records: Records, rows: Array) -> Transition:
     )
 
 
+def sample_rows(records: Records, key: Key, size: int) -> Array:
+    """Draws `size` rows at which a transition starts, with replacement: [size]."""
+    index = jax.random.randint(key, (size,), 0, records.transitions.shape[0])
+    return records.transitions[index]
+
+
 def sample_transitions(records: Records, key: Key, size: int) -> Transition:
     """Draws `size` recorded transitions with replacement."""
-    index = jax.random.randint(key, (size,), 0, records.transitions.shape[0])
-    return transition_at(records, records.transitions[index])
+    return transition_at(records, sample_rows(records, key, size))
 
 
 def sample_windows(records: Records, key: Key, size: int, horizon: int) -> Transition:

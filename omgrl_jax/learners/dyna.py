@@ -42,12 +42,18 @@ class Data(NamedTuple):
       world: parameters of the dynamics model.
       behaviour: parameters of the fitted behaviour policy.
       starts: [K, S] states from which rollouts start; None for recorded ones.
+      validation: records of other patients, for methods that stop early; None where
+        nobody gives them. They only say when to stop.
+      measurements: [R, C] `outcome` of the training records before a model's estimates
+        took the place of held values; None where none did.
     """
 
     train: Records
     world: Params
     behaviour: Params
     starts: Array | None = None
+    validation: Records | None = None
+    measurements: Array | None = None
 
 
 def empty_buffer(config: RolloutConfig, space: Space) -> buffer_lib.Buffer:
