@@ -20,6 +20,7 @@ from omgrl_jax.algorithms import (
     ml_irl,
     mopo,
     morel,
+    multitask_iql,
     omg_rl,
     q_learning,
     reward_regression,
@@ -72,7 +73,8 @@ class RunConfig:
       omg_rl: what OMG-RL adds.
       combo: what COMBO adds.
       cql: what CQL adds; soft actor-critic (sac) is CQL without conservatism.
-      bcq: what BCQ adds; double DQN (ddqn) is BCQ with threshold 0.
+      bcq: what BCQ adds; double DQN (ddqn) is BCQ with threshold 0, and linear_q that
+        without hidden layers or bcq's other settings.
       iql: what IQL adds.
       mopo: what MOPO adds.
       morel: what MOReL adds.
@@ -80,6 +82,8 @@ class RunConfig:
       iq_learn: what IQ-Learn adds.
       reward_regression: what reward regression adds.
       ml_irl: what offline ML-IRL adds.
+      dueling_cql: dueling double DQN with conservatism, its threshold and weight.
+      multitask_iql: what IQL with multi-task heads adds.
     """
 
     state: str = ""
@@ -115,6 +119,14 @@ class RunConfig:
         default_factory=reward_regression.Config
     )
     ml_irl: ml_irl.Config = dataclasses.field(default_factory=ml_irl.Config)
+    dueling_cql: q_learning.Config = dataclasses.field(
+        default_factory=lambda: q_learning.Config(
+            threshold=0.0, dueling=True, conservatism=1.0
+        )
+    )
+    multitask_iql: multitask_iql.Config = dataclasses.field(
+        default_factory=multitask_iql.Config
+    )
 
     def __post_init__(self) -> None:
         """Rejects what cannot be meant, naming the flag; shares the parts."""
@@ -176,6 +188,14 @@ ALGORITHMS: dict[str, Callable[[RunConfig, Problem], Algorithm]] = {
         c.reward_regression, p.space, p.dynamics
     ),
     "ml_irl": lambda c, p: ml_irl.make(c.ml_irl, p.space, p.dynamics),
+    "dueling_cql": lambda c, p: q_learning.make(c.dueling_cql, p.space, p.behaviour),
+    # A table of weights: double DQN without hidden layers.
+    "linear_q": lambda c, p: q_learning.make(
+        q_learning.Config(0.0, agent=dataclasses.replace(c.agent, critic_hidden=())),
+        p.space,
+        p.behaviour,
+    ),
+    "multitask_iql": lambda c, p: multitask_iql.make(c.multitask_iql, p.space),
 }
 
 

@@ -20,6 +20,7 @@ from omgrl_jax.algorithms import (
     ml_irl,
     mopo,
     morel,
+    multitask_iql,
     omg_rl,
     q_learning,
     reward_regression,
@@ -41,7 +42,10 @@ def task():
     schema, arrays = tiny_dataset.schema(), tiny_dataset.trajectories()
     space = records.make_space(schema)
     scales = records.fit_scales(schema, space, arrays)
-    recorded = records.make_records(schema, space, scales, arrays, "train", 3)
+    recorded, others = (
+        records.make_records(schema, space, scales, arrays, split, 3)
+        for split in ("train", "validation")
+    )
     made = world.make(world.WorldConfig((8,), (8,)), space)
     behaviour = actor.make((8,), space.state_dim, space.num_actions)
 
@@ -55,7 +59,8 @@ def task():
     features, outcomes, mu = init(jax.random.key(0))
     low, high = recorded.states.min(axis=0), recorded.states.max(axis=0)
     params = world.WorldParams(features, outcomes, scales, low, high)
-    return space, made, behaviour.policy, dyna.Data(recorded, params, mu)
+    data = dyna.Data(recorded, params, mu, validation=others)
+    return space, made, behaviour.policy, data
 
 
 def make_combo(push_down="policy", **agent):
@@ -107,7 +112,18 @@ MAKERS = {
     "omg_rl, step": functools.partial(make_omg_rl, mode="step", inputs="outcome"),
     "cql": functools.partial(make_model_free, cql.make, cql.Config),
     "bcq": functools.partial(make_model_free, q_learning.make, q_learning.Config, True),
+    "dueling_cql": functools.partial(
+        make_model_free,
+        q_learning.make,
+        functools.partial(q_learning.Config, 0.0, True, 1.0),
+        True,
+    ),
     "iql": functools.partial(make_model_free, iql.make, iql.Config),
+    "multitask_iql": functools.partial(
+        make_model_free,
+        multitask_iql.make,
+        functools.partial(multitask_iql.Config, hidden=(8,), batch_size=8),
+    ),
     "mopo": functools.partial(make_pessimistic, mopo.make, mopo.Config),
     "morel": functools.partial(
         make_pessimistic, morel.make, functools.partial(morel.Config, 0.5)

@@ -30,6 +30,9 @@ _POLICIES = {
     "reward_regression": "Reward regression",
     "omg_rl_authors": "OMG-RL, authors' settings",
     "sac": "Soft actor-critic",
+    "dueling_cql": "Dueling double DQN, CQL",
+    "linear_q": "Linear double DQN",
+    "multitask_iql": "IQL, multi-task heads",
 }
 
 # Policies nobody learned, in the order in which they are shown after the others.
@@ -50,6 +53,11 @@ POLICY_NOTES = {
     "airl": "learns a reward by telling its own stays from the clinicians'",
     "cql": "learns from recorded hours alone, without a model; given r_p",
     "iql": "learns from recorded hours alone, without a model; given r_p",
+    "multitask_iql": (
+        "as IQL, on a network that also foretells measurements; given r_p"
+    ),
+    "dueling_cql": "learns from recorded hours alone, unseen doses marked down",
+    "linear_q": "learns a value linear in the state from recorded hours alone",
     "bcq": "learns from recorded hours, choosing only doses clinicians might give",
     "ddqn": "learns from recorded hours alone, held to nothing",
     "sac": "learns from recorded hours alone, held to nothing; given r_p",

@@ -4,7 +4,8 @@
 
 The policy takes the action of largest value among those with `mu(a | s) / max mu` above
 a threshold; mu is the cloned behaviour policy. At threshold 0 nothing is ruled out,
-which is double DQN on recorded data.
+which is double DQN on recorded data. Two parts can be added: values as a dueling
+network has them, and the conservative term of CQL(H) (arXiv 2006.04779, Eq. 4).
 """
 
 import dataclasses
@@ -31,16 +32,24 @@ class Config:
     Attributes:
       threshold: actions this much rarer than the likeliest one, or more, are never
         taken; 0 allows all of them (double DQN).
+      dueling: whether the network gives a state value and advantages, of which action
+        values are made (Wang et al. 2016).
+      conservatism: weight alpha of the term that pushes values down at recorded states
+        and up at recorded actions; 0 switches it off.
       agent: the critic and how it is trained; there is no actor.
     """
 
     threshold: float = 0.3
+    dueling: bool = False
+    conservatism: float = 0.0
     agent: sac.AgentConfig = dataclasses.field(default_factory=sac.AgentConfig)
 
     def __post_init__(self) -> None:
         """Rejects settings that cannot work, naming the field."""
         if not 0.0 <= self.threshold < 1.0:
             raise ValueError("threshold must be at least 0 and below 1")
+        if self.conservatism < 0.0:
+            raise ValueError("conservatism must be at least 0")
 
 
 class State(NamedTuple):
@@ -72,10 +81,12 @@ def make(config: Config, space: Space, behaviour: Policy) -> Algorithm:
       ValueError: if the schema defines no reward.
     """
     agent, count = config.agent, space.num_actions
-    critic = critic_lib.make(agent.critic_hidden, space.state_dim, count, copies=1)
+    critic = critic_lib.make(
+        agent.critic_hidden, space.state_dim, count, copies=1, dueling=config.dueling
+    )
     optimizer = optimize.adam(agent.critic_learning_rate, agent.max_gradient_norm)
     critic_step = optimize.gradient_step(
-        critic_lib.make_td_loss(critic, agent.discount), optimizer
+        critic_lib.make_td_loss(critic, agent.discount, config.conservatism), optimizer
     )
     plausible = jnp.vectorize(policy_ops.plausible, signature="(a),()->(a)")
     best_action = jnp.vectorize(value.best_action, signature="(a),(a)->()")

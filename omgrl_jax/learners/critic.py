@@ -26,7 +26,11 @@ class Critic(NamedTuple):
 
 
 def make(
-    hidden: Sequence[int], state_dim: int, num_actions: int, copies: int = TWINS
+    hidden: Sequence[int],
+    state_dim: int,
+    num_actions: int,
+    copies: int = TWINS,
+    dueling: bool = False,
 ) -> Critic:
     """Perceptrons that give all action values at once.
 
@@ -35,17 +39,21 @@ def make(
       state_dim: `S`.
       num_actions: `A`.
       copies: number of networks `K`, each with parameters of its own.
+      dueling: whether the last layer gives a state value and advantages, of which the
+        action values are made (`ops.value.dueling`); all hidden layers are shared.
 
     Returns:
       The critic.
     """
-    network = networks.MLP(tuple(hidden), num_actions)
+    network = networks.MLP(tuple(hidden), num_actions + dueling)
+    joined = jnp.vectorize(value.dueling, signature="(),(a)->(a)")
 
     def init(key: Key) -> Params:
         return networks.stacked_init(network, key, copies, jnp.zeros(state_dim))
 
     def values(params: Params, states: Array) -> Array:
-        return networks.stacked_apply(network, params, states)
+        out = networks.stacked_apply(network, params, states)
+        return joined(out[..., 0], out[..., 1:]) if dueling else out
 
     return Critic(init, values)
 
@@ -143,19 +151,22 @@ def make_loss(
 
 
 def make_td_loss(
-    critic: Critic, discount: float
+    critic: Critic, discount: float, conservatism: float = 0.0
 ) -> Callable[..., tuple[Array, Metrics]]:
-    """Squared temporal difference errors alone, summed over the networks.
+    """Squared temporal difference errors, summed over the networks.
 
     Args:
       critic: the critic.
       discount: discount factor.
+      conservatism: weight alpha of CQL(H)'s term at the recorded states, whose gradient
+        is `softmax(q) - onehot(a)`; 0 leaves it out.
 
     Returns:
       `loss(params, batch [B], rewards [B], v_t [B]) -> (loss, metrics)`; `v_t` is
       whatever a method takes for the value of the states entered.
     """
     errors = jax.vmap(jax.vmap(value.td_error), in_axes=(0, None, None, None, None))
+    down = jax.vmap(jax.vmap(value.push_down_logsumexp))
 
     def loss(
         params: Params, batch: Transition, rewards: Array, v_t: Array
@@ -168,6 +179,12 @@ def make_td_loss(
             "critic/bellman": jnp.mean(bellman),
             "critic/q_recorded": jnp.mean(taken(q_tm1, batch.action)),
         }
-        return jnp.sum(bellman), metrics
+        if not conservatism:
+            return jnp.sum(bellman), metrics
+        # The push-down over all actions asks no policy.
+        pushed_down = jnp.mean(down(q_tm1, jnp.zeros_like(q_tm1)), axis=1)
+        gap = pushed_down - jnp.mean(taken(q_tm1, batch.action), axis=1)
+        metrics["critic/conservative_gap"] = jnp.mean(gap)
+        return jnp.sum(bellman + conservatism * gap), metrics
 
     return loss

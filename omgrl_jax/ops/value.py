@@ -78,6 +78,22 @@ def double_q_value(q_t: Array, selector_t: Array, allowed_t: Array) -> Array:
     return q_t[best_action(selector_t, allowed_t)]
 
 
+def dueling(v: Array, advantages: Array) -> Array:
+    """`v + advantages - mean(advantages)`: action values of two streams.
+
+    The mean makes the split unique (Wang et al. 2016, arXiv 1511.06581, Eq. 9).
+
+    Args:
+      v: [] state value.
+      advantages: [A], known up to a constant.
+
+    Returns:
+      [A] action values, whose mean is `v`.
+    """
+    chex.assert_rank([v, advantages], [0, 1])
+    return v + advantages - jnp.mean(advantages)
+
+
 def expectile_loss(error: Array, expectile: float) -> Array:
     """`|expectile - 1(error < 0)| error^2` (Kostrikov et al. 2022, Sec. 4.1).
 
