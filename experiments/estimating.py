@@ -44,12 +44,12 @@ def off_policy_rows(
       that no reward can be read from records.
     """
     try:
-        reward = _reward(task)
+        reward = reward_of(task)
     except ValueError as error:
         logging.info("No off-policy estimates: %s", error)
         return []
     fitting, judged = (
-        _episodes(config, task, name, reward) for name in ("train", "test")
+        episodes_of(config, task, name, reward) for name in ("train", "test")
     )
     rows, doubted = [], set()
     for index, seed in enumerate(config.seed_list):
@@ -83,7 +83,7 @@ def off_policy_rows(
             for estimator, one in {**found, "model": believed}.items():
                 row = {"policy": name, "mode": "stochastic", "estimator": estimator}
                 row |= {"world": "records", "seed": seed, "truth": truth}
-                rows.append({**row, **_numbers(one, estimator)})
+                rows.append({**row, **numbers(one, estimator)})
     if doubted:
         logging.warning(
             "Off-policy estimates of %s rest on fewer than %.0f effective patients: do "
@@ -178,22 +178,32 @@ def true_value(
     return float(jnp.sum(discounts * lasting * rewards))
 
 
-def _reward(task: Task) -> episodes.Reward:
+def reward_of(task: Task) -> episodes.Reward:
+    """The reward by which policies are judged: the recorded one, or r_p as reported.
+
+    Args:
+      task: the task.
+
+    Raises:
+      ValueError: if no reward can be read from records.
+    """
     if task.space.recorded_reward is not None:
         return known_reward.make(task.space, task.scales)
     return episodes.reported_reward(task.space, task.scales)
 
 
-def _episodes(
+def episodes_of(
     config: RunConfig, task: Task, split: str, reward: episodes.Reward
 ) -> episodes.Episodes:
+    """The stays of a split, padded to the horizon of the estimates."""
     chosen = task.arrays.split == dataset_lib.SPLITS.index(split)
     records = getattr(task, split)
     patients = np.asarray(task.arrays.patients)[chosen]
     return episodes.episodes_of(records, reward, config.off_policy.horizon, patients)
 
 
-def _numbers(one: off_policy.Estimate, estimator: str) -> dict[str, float | None]:
+def numbers(one: off_policy.Estimate, estimator: str) -> dict[str, float | None]:
+    """Value, interval and what tells how far to trust them, for a row."""
     numbers = {k: float(getattr(one, k)) for k in ("value", "low", "high")}
     if estimator in ("fqe", "model"):  # no stay is weighted
         return {**numbers, "ess": None, "largest": None}

@@ -104,6 +104,8 @@ class Algorithm(NamedTuple):
         needed to dose. It only picks them, so that it may be asked of stacked states.
       reward: `(state, transitions [...]) -> [...]`, the reward it learned; None where
         it learns none.
+      action_values: `(state, observations [..., S]) -> [..., A]`, what it believes
+        actions to be worth, in the unit of the rewards; None where it does not say.
     """
 
     init: Callable[[Key, Any], Any]
@@ -111,6 +113,7 @@ class Algorithm(NamedTuple):
     policy: Policy
     policy_params: Callable[[Any], Params]
     reward: Callable[[Any, Transition], Array] | None = None
+    action_values: Callable[[Any, Array], Array] | None = None
 
     def log_probs(self, state: Any, observations: Array) -> Array:
         """Log-probabilities [..., A] of the policy at `observations` [..., S]."""

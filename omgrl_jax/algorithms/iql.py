@@ -20,7 +20,7 @@ from omgrl_jax.learners import actor as actor_lib
 from omgrl_jax.learners import critic as critic_lib
 from omgrl_jax.learners import dyna, implicit, recorded
 from omgrl_jax.learners import soft_actor_critic as sac
-from omgrl_jax.types import Algorithm, Key, Metrics, Params, Transition
+from omgrl_jax.types import Algorithm, Array, Key, Metrics, Params, Transition
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,5 +124,10 @@ def make(config: Config, space: Space) -> Algorithm:
     def policy_params(state: State) -> Params:
         return state.actor.params
 
+    def action_values(state: State, observations: Array) -> Array:
+        return jnp.min(critic.values(state.critic.params, observations), axis=0)
+
     update = recorded.make_update(agent, space, step)
-    return Algorithm(init, update, actor.policy, policy_params)
+    return Algorithm(
+        init, update, actor.policy, policy_params, action_values=action_values
+    )

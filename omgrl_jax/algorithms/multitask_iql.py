@@ -179,7 +179,13 @@ def make(config: Config, space: Space) -> Algorithm:
     def policy_params(state: State) -> Params:
         return state.best
 
-    return Algorithm(init, update, network.policy, policy_params)
+    def action_values(state: State, observations: Array) -> Array:
+        heads = network.heads(state.best, observations, state.scale)
+        return jnp.min(heads.q, axis=0)
+
+    return Algorithm(
+        init, update, network.policy, policy_params, action_values=action_values
+    )
 
 
 def values(config: Config, space: Space) -> Callable[[State, Array], Values]:

@@ -126,5 +126,14 @@ def make(config: Config, space: Space, behaviour: Policy) -> Algorithm:
     def policy_params(state: State) -> tuple[Params, Params]:
         return state.critic.params, state.behaviour
 
+    def action_values(state: State, observations: Array) -> Array:
+        return critic.values(state.critic.params, observations)[0]
+
     update = recorded.make_update(agent, space, step)
-    return Algorithm(init, update, Policy(log_probs), policy_params)
+    return Algorithm(
+        init,
+        update,
+        Policy(log_probs),
+        policy_params,
+        action_values=action_values,
+    )

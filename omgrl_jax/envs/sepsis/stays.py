@@ -96,6 +96,17 @@ class World:
     reward: Reward = dataclasses.field(default_factory=Reward)
 
 
+def world_of(fields: dict[str, Any]) -> World:
+    """A world from its plain fields, as `dataclasses.asdict` and JSON leave them."""
+    population = dict(fields["population"])
+    population["frailties"] = tuple(population["frailties"])
+    return World(
+        Physiology(**fields["physiology"]),
+        Population(**population),
+        Reward(**fields["reward"]),
+    )
+
+
 class Bedside(NamedTuple):
     """One patient at the start of a step.
 

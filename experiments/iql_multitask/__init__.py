@@ -1,0 +1,1 @@
+"""IQL with multi-task heads beside its rivals: fluids and vasopressors in sepsis."""

@@ -1,0 +1,183 @@
+"""IQL with multi-task heads for fluids and vasopressors in sepsis, and its rivals.
+
+    python -m experiments.iql_multitask --out=DIR --seeds=10
+    python -m experiments.iql_multitask --dataset=DIR --out=DIR --seeds=10
+
+Learns policies over 3 x 3 levels of fluid and vasopressor from recorded stays, and asks
+three things of each. Is it better than the clinicians? (In the simulator where there is
+one; from held-out stays by weighted doubly robust estimates, with values fitted to the
+policy itself, else.) Does it dose as physiology asks: more vasopressor at a lower
+pressure, more treatment at a higher lactate, not one action for all? And does a method
+promise what it keeps? Rivals: the same without auxiliary heads or entropy, IQL, double
+DQN, a dueling one with CQL, linear and boosted-trees Q, cloned clinicians.
+
+Without --dataset virtual patients are made under --out (`data_prep.virtual_sepsis`);
+records come from `data_prep.mimic_sepsis`. Writes policies.csv, clinical.csv,
+curves.csv, off_policy.csv, belief.csv, methods/ and report/index.html. The same command
+goes on where it stopped, method by method; the same --out takes further methods later.
+"""
+
+import dataclasses
+import pathlib
+from typing import Any
+
+from absl import flags
+
+from experiments.config import RunConfig
+from experiments.iql_multitask.config import StudyConfig
+from omgrl_jax.runtime import devices, metrics, script, storage
+from omgrl_jax.runtime import flags as config_flags
+
+_ALLOW = "allow_git_worktree"
+# Where this study's defaults differ from those of heparin.
+DEFAULTS: dict[str, Any] = {
+    "seeds": 10,
+    "epochs": 60,
+    "interval": 20,
+    "patients": 1000,
+    "off_policy_horizon": 18,
+    "rollout_horizon": 1,
+}
+
+
+def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
+    """Flags for the dataset, where to write, the study and the methods."""
+    flags.DEFINE_string(
+        "dataset", "", "Directory of the dataset; empty: virtual patients.",
+        flag_values=values,
+    )  # fmt: skip
+    flags.DEFINE_string(
+        "out", None, "Directory to write to; made when missing.", flag_values=values
+    )
+    flags.DEFINE_bool(
+        _ALLOW, False, "Write output made from records inside a git work tree anyway.",
+        flag_values=values,
+    )  # fmt: skip
+    flags.mark_flag_as_required("out", flag_values=values)
+    config_flags.define(StudyConfig, flag_values=values)
+    config_flags.define(RunConfig, flag_values=values)
+    for name, default in DEFAULTS.items():
+        values.set_default(name, default)
+
+
+def main() -> None:
+    """Runs the study that the flags describe."""
+    study, config = (config_flags.read(kind) for kind in (StudyConfig, RunConfig))
+    devices.configure_host_devices()
+    devices.enable_compilation_cache()
+    given = flags.FLAGS
+    allow = bool(given[_ALLOW].value)
+    page = run(study, config, given.dataset, pathlib.Path(given.out), allow)
+    print(f"\nReport: {page}")
+
+
+def run(
+    study: StudyConfig,
+    config: RunConfig,
+    directory: str,
+    out: pathlib.Path,
+    allow_git_worktree: bool = False,
+) -> pathlib.Path:
+    """The whole study.
+
+    Args:
+      study: what is compared.
+      config: settings of the methods.
+      directory: where the dataset lies; empty for virtual patients.
+      out: where to write.
+      allow_git_worktree: whether records may be written inside a git work tree.
+
+    Returns:
+      The page.
+
+    Raises:
+      DatasetError: if the dataset is not sound.
+      ValueError: if a setting does not fit the dataset or the study begun in `out`.
+      WorktreeError: if `out` lies in a git work tree and may not.
+    """
+    # Not at the top: they start JAX.
+    import pandas as pd
+
+    from experiments import task as task_lib
+    from experiments.config import claim
+    from experiments.iql_multitask import page
+    from experiments.iql_multitask import study as study_lib
+
+    directory = directory or made(study, out)
+    task = task_lib.load(directory, config.state, 1, config.train_stays)
+    if task.schema.kind == "records":
+        storage.refuse_git_worktree(out, allow_git_worktree, _ALLOW)
+    # Methods are kept one by one: the same study may have more of them later.
+    same = dataclasses.replace(study, methods=StudyConfig().methods)
+    claim(out, StudyOf(same, config), task.hash)
+    found = study_lib.run(study, config, task, out)
+    for name, rows in found.items():
+        metrics.write_csv(out / f"{name}.csv", pd.DataFrame(rows))
+    print(table(found))
+    return page.write(out, config, task.schema, found)
+
+
+@dataclasses.dataclass(frozen=True)
+class StudyOf:
+    """The whole configuration, for the mark in the folder.
+
+    Attributes:
+      study: what is compared.
+      methods: settings of the methods.
+    """
+
+    study: StudyConfig
+    methods: RunConfig
+
+
+def made(study: StudyConfig, out: pathlib.Path) -> str:
+    """The directory of the virtual patients, made where they are not there yet."""
+    from data_prep import virtual_sepsis
+
+    directory = out / "dataset"
+    if not (directory / "schema.json").is_file():  # written last
+        wanted = virtual_sepsis.Config(stays=study.stays, seed=study.cohort_seed)
+        virtual_sepsis.write(wanted, directory)
+    return str(directory)
+
+
+def table(found: Any) -> str:
+    """The main figures as text."""
+    from experiments.iql_multitask import clinical, labels, sections
+    from experiments.report import estimates
+
+    lines = [f"{'policy':<40}{'value':>16}{'survival':>16}{'tests':>8}{'WDR':>16}"]
+
+    def text(rows: Any, measure: str) -> str:
+        mean = estimates.over_seeds(rows, measure)
+        if mean is None:
+            return ""
+        return f"{mean.mean:.2f}" + ("" if mean.sd is None else f" ± {mean.sd:.2f}")
+
+    everyone = [*found["policies"], *found["clinical"]]
+    for policy in sections.shown(everyone):
+        for mode in labels.ACTED:
+            own, tested = (
+                [r for r in rows if (r["policy"], r["mode"]) == (policy, mode)]
+                for rows in (found["policies"], found["clinical"])
+            )
+            if not own and (not tested or mode == "-"):
+                continue
+            judged = [clinical.passes(r) for r in tested if "pressure" in r]
+            passed = sum(all(one.values()) for one in judged)
+            estimated = [
+                r
+                for r in found["off_policy"]
+                if (r["policy"], r["mode"], r["estimator"]) == (policy, mode, "wdr")
+            ]
+            lines.append(
+                f"{labels.acting(policy, mode):<40}{text(own, 'value'):>16}"
+                f"{text(own, 'survived'):>16}"
+                f"{f'{passed}/{len(judged)}' if judged else '':>8}"
+                f"{text(estimated, 'value'):>16}"
+            )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    script.run(main, define_flags)

@@ -1,0 +1,53 @@
+"""What is compared, and how; each field is a flag of the script."""
+
+import dataclasses
+
+from omgrl_jax.learners import boosted_q
+
+# In the order of the tables. The first one's name is the study's own.
+METHODS = (
+    "multitask_iql",
+    "single_task_iql",
+    "no_entropy",
+    "iql",
+    "dueling_cql",
+    "ddqn",
+    "linear_q",
+    "boosted_q",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class StudyConfig:
+    """What is compared, beside the settings of the methods themselves.
+
+    Attributes:
+      methods: what learns a policy: multitask_iql, the same without auxiliary heads
+        (single_task_iql) or without its entropy term (no_entropy), iql (networks of
+        their own), dueling_cql, ddqn, linear_q and boosted_q.
+      stays: virtual stays that are made where no dataset is named.
+      cohort_seed: of these stays.
+      estimated_seeds: seeds whose policies are estimated off-policy as well, which
+        takes longest; 0 for all.
+      swept_states: held-out states around which one sign is swept.
+      boosted: how boosted trees are fitted.
+    """
+
+    methods: tuple[str, ...] = METHODS
+    stays: int = dataclasses.field(default=4000, metadata={"min": 100})
+    cohort_seed: int = 0
+    estimated_seeds: int = dataclasses.field(default=0, metadata={"min": 0})
+    swept_states: int = dataclasses.field(default=300, metadata={"min": 1})
+    boosted: boosted_q.Config = dataclasses.field(
+        default_factory=lambda: boosted_q.Config(iterations=18, trees=30)
+    )
+
+    def __post_init__(self) -> None:
+        """Rejects methods that nobody knows, naming the flag."""
+        unknown = [name for name in self.methods if name not in METHODS]
+        if unknown or not self.methods:
+            raise ValueError(
+                f"--methods={','.join(self.methods)}: choose among {', '.join(METHODS)}"
+            )
+        if len(set(self.methods)) < len(self.methods):
+            raise ValueError("--methods: a method is named twice")

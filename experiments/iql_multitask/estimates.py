@@ -1,0 +1,142 @@
+"""Off-policy estimates from held-out stays, beside the truth where it is known."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments import estimating
+from experiments.config import RunConfig
+from experiments.fitting import Models
+from experiments.iql_multitask import truth
+from experiments.iql_multitask.learning import Learned
+from experiments.task import Task
+from omgrl_jax.evaluation import episodes, off_policy
+from omgrl_jax.types import Params, Policy
+
+PURPOSE = 85  # folded into a seed
+
+
+class Stays(NamedTuple):
+    """Recorded stays for estimates.
+
+    Attributes:
+      fitting: training stays, on which values are fitted.
+      judged: held-out stays.
+    """
+
+    fitting: episodes.Episodes
+    judged: episodes.Episodes
+
+
+def stays_of(config: RunConfig, task: Task) -> Stays:
+    """The stays of the dataset, padded to the horizon of the estimates."""
+    reward = estimating.reward_of(task)
+    return Stays(
+        *(
+            estimating.episodes_of(config, task, split, reward)
+            for split in ("train", "test")
+        )
+    )
+
+
+def rows(
+    config: RunConfig,
+    task: Task,
+    models: Models,
+    stays: Stays,
+    name: str,
+    policy: tuple[Policy, Params],
+    index: int,
+) -> list[dict[str, Any]]:
+    """Every estimator's value of one policy, softened towards the clinicians.
+
+    Args:
+      config: settings.
+      task: the task.
+      models: fitted behaviour policies.
+      stays: of `stays_of`.
+      name: of the policy.
+      policy: the policy and its parameters; cloned clinicians are not softened.
+      index: of the seed.
+
+    Returns:
+      A row for each estimator with its interval, effective sample size and `truth`, the
+      mean over a simulator's new patients, None where there is none.
+    """
+    behaviour = estimating.calibrated(task, models, index)
+    judged = behaviour
+    if name != "behavioural_cloning":
+        mixed = off_policy.softened(policy[0], behaviour[0], config.soften)
+        judged = mixed, (policy[1], behaviour[1])
+    seed = config.seed_list[index]
+    key = jax.random.fold_in(jax.random.key(seed), PURPOSE)
+    found = off_policy.evaluate(
+        key, config.off_policy, config.fitted_q, *stays, judged, behaviour
+    )
+    real = None
+    if truth.known(task):
+        given = truth.acting(task, judged[1], greedy=False)
+        discount = config.off_policy.discount
+        came = truth.learned(task, judged[0], given, seed, config.patients, discount)
+        real = float(jnp.mean(came.value))
+    same = {"policy": name, "mode": "stochastic", "seed": seed, "truth": real}
+    return [
+        {**same, "estimator": estimator, **estimating.numbers(one, estimator)}
+        for estimator, one in found.items()
+    ]
+
+
+def clinicians_row(config: RunConfig, stays: Stays) -> dict[str, Any]:
+    """The mean return of held-out stays, with its bootstrap interval over patients."""
+    judged = stays.judged
+    weights = config.off_policy.discount ** np.arange(judged.rewards.shape[1])
+    returns = np.sum(np.asarray(judged.rewards * judged.alive) * weights, axis=1)
+    patients = np.asarray(judged.patients)
+    count = np.bincount(patients)
+    sums = np.bincount(patients, weights=returns)
+    rng = np.random.default_rng(0)
+    even = np.full(count.size, 1.0 / count.size)
+    drawn = rng.multinomial(count.size, even, size=config.off_policy.resamples)
+    tail = (1.0 - config.off_policy.level) / 2.0
+    low, high = np.quantile((drawn @ sums) / (drawn @ count), [tail, 1.0 - tail])
+    same = {"policy": "clinicians", "mode": "-", "estimator": "mean return"}
+    value = {"value": returns.mean(), "low": low, "high": high}
+    return {**same, "seed": None, **{k: float(v) for k, v in value.items()}}
+
+
+def belief_row(
+    config: RunConfig, stays: Stays, name: str, one: Learned, seed: int
+) -> dict[str, Any] | None:
+    """What a method's own values promise, beside the best return in its data.
+
+    Args:
+      config: settings.
+      stays: of `stays_of`.
+      name: of the method.
+      one: what it learned.
+      seed: the seed.
+
+    Returns:
+      `promised`, the mean over held-out first states of the value of what the policy
+      does; `highest`, the largest action value in training states; `best_return` of the
+      training stays. None where the method has no values.
+    """
+    if one.values is None:
+        return None
+    fitting = stays.fitting
+    first = stays.judged.states[:, 0]
+    chances = np.exp(np.asarray(one.policy.log_probs(one.params, first)))
+    promised = np.mean(np.sum(chances * one.values(first), axis=1))
+    reached = np.asarray(fitting.states[:, :-1])[np.asarray(fitting.alive)]
+    highest = np.max(one.values(jnp.asarray(reached)))
+    weights = config.off_policy.discount ** np.arange(fitting.rewards.shape[1])
+    returns = np.sum(np.asarray(fitting.rewards * fitting.alive) * weights, axis=1)
+    return {
+        "policy": name,
+        "seed": seed,
+        "promised": float(promised),
+        "highest": float(highest),
+        "best_return": float(returns.max()),
+    }

@@ -1,0 +1,144 @@
+"""The study's page: is the policy good, does it dose as asked, are scores true?"""
+
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from experiments.config import RunConfig
+from experiments.iql_multitask import clinical, sections
+from experiments.iql_multitask.labels import LABELS, NOTES
+from experiments.report import estimates
+from experiments.report import page as page_lib
+from omgrl_jax.data.schema import Schema
+from omgrl_jax.runtime import storage
+
+OWN, ALONE = "multitask_iql", "single_task_iql"
+
+
+def write(
+    out: pathlib.Path,
+    config: RunConfig,
+    schema: Schema,
+    found: Mapping[str, Sequence[Mapping[str, Any]]],
+) -> pathlib.Path:
+    """Draws the page.
+
+    Args:
+      out: where the study lies; the page goes to `report/index.html` there.
+      config: settings of the methods.
+      schema: of the dataset.
+      found: of `study.run`.
+
+    Returns:
+      The page.
+    """
+    html = page_lib.render_study(make(config, schema, found))
+    return storage.atomic_write(out / "report" / "index.html", html)
+
+
+def make(
+    config: RunConfig,
+    schema: Schema,
+    found: Mapping[str, Sequence[Mapping[str, Any]]],
+) -> page_lib.Study:
+    """The page before it is put into its template."""
+    shown = {row["policy"] for rows in found.values() for row in rows}
+    return page_lib.Study(
+        title=f"Fluids and vasopressors: IQL with multi-task heads on {schema.name}",
+        scope=(
+            f"Nine actions every {schema.step_hours:g} hours, three levels of each "
+            f"drug. Seeds: {config.seeds}."
+        ),
+        findings=findings(found),
+        terms=[(LABELS[name], note) for name, note in NOTES.items() if name in shown],
+        sections=[
+            (
+                "outcomes",
+                "What do they do to patients?",
+                sections.outcomes(found["policies"], config.patients),
+            ),
+            ("tests", "Do they dose as asked?", sections.tests(found["clinical"])),
+            (
+                "curves",
+                "Doses by pressure and lactate",
+                sections.curves(found["curves"]),
+            ),
+            (
+                "actions",
+                "Which actions?",
+                sections.actions(found["clinical"], schema.actions),
+            ),
+            (
+                "estimates",
+                "What do held-out stays say?",
+                sections.off_policy(found["off_policy"]),
+            ),
+            (
+                "belief",
+                "What do methods promise of themselves?",
+                sections.belief(found["belief"], found["policies"]),
+            ),
+        ],
+        beside="policies.csv, clinical.csv, curves.csv, off_policy.csv, belief.csv",
+    )
+
+
+def findings(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+    """The first screen."""
+    said = []
+    policies, tested = found["policies"], found["clinical"]
+    usual = sections.of(policies, "clinicians", "-")
+    for mode in clinical.MODES:
+        own = sections.of(policies, OWN, mode)
+        gap = estimates.difference(own, usual, "value")
+        way = "drawn from the policy" if mode == "stochastic" else "its most likely one"
+        if gap is not None:
+            said.append(
+                f"IQL with multi-task heads, each action {way}: value "
+                f"{_signed(gap)} against the clinicians'."
+            )
+        rows = sections.of(tested, OWN, mode)
+        if rows:
+            passed = sum(all(clinical.passes(row).values()) for row in rows)
+            said.append(
+                f"All three clinical tests passed by {passed} of {len(rows)} seeds "
+                f"({way})."
+            )
+    alone = estimates.difference(
+        sections.of(policies, OWN, "stochastic"),
+        sections.of(policies, ALONE, "stochastic"),
+        "value",
+    )
+    if alone is not None:
+        said.append(f"What the auxiliary heads add to the value: {_signed(alone)}.")
+    if text := _estimate(found["off_policy"]):
+        said.append(text)
+    return said or ["Nothing was judged."]
+
+
+def _signed(gap: estimates.Estimate) -> str:
+    ends = ""
+    if gap.low is not None and gap.high is not None:
+        clear = "clear" if gap.low > 0 or gap.high < 0 else "not clear"
+        ends = f" [{gap.low:+.2f} to {gap.high:+.2f}], {clear}"
+    return f"{gap.mean:+.2f}{ends}".replace("-", "−")
+
+
+def _estimate(rows: Sequence[Mapping[str, Any]]) -> str:
+    own = [
+        r
+        for r in rows
+        if r["policy"] == OWN and r["estimator"] == "wdr" and r["truth"] is not None
+    ]
+    if not own:
+        return ""
+    off = np.mean([r["value"] - r["truth"] for r in own])
+    share = abs(off) / abs(np.mean([r["truth"] for r in own]))
+    held = sum(r["low"] <= r["truth"] <= r["high"] for r in own)
+    return (
+        f"WDR from held-out stays is {abs(off):.2f} {'above' if off > 0 else 'below'} "
+        f"its true value on average ({100 * share:.0f} %); the interval holds the "
+        f"truth in {held} of {len(own)} seeds."
+    )
