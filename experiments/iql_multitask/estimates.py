@@ -80,7 +80,7 @@ def rows(
         given = truth.acting(task, judged[1], greedy=False)
         discount = config.off_policy.discount
         came = truth.learned(task, judged[0], given, seed, config.patients, discount)
-        real = float(jnp.mean(came.value))
+        real = float(np.mean(came.value))
     same = {"policy": name, "mode": "stochastic", "seed": seed, "truth": real}
     return [
         {**same, "estimator": estimator, **estimating.numbers(one, estimator)}

@@ -79,13 +79,12 @@ def learn(
     config = dataclasses.replace(change(config), algorithms=(algorithm,))
     claim(out, config, task.hash)
     trained = training.train_all(config, task, models, out)[algorithm]
-    every = trained.algorithm.policy_params(trained.states)
+    # On the host, where taking one seed's part needs no program for each shape.
+    states = jax.device_get(trained.states)
     found = []
     for index in range(config.seeds):
-        state, params = (
-            jax.tree.map(lambda x, i=index: x[i], tree)
-            for tree in (trained.states, every)
-        )
+        state = jax.tree.map(lambda x, i=index: x[i], states)
+        params = trained.algorithm.policy_params(state)
         asked = trained.algorithm.action_values
         values = None if asked is None else _values(asked, state)
         found.append(Learned(trained.algorithm.policy, params, values))

@@ -231,7 +231,7 @@ def _outcome(treated: stays.Stays, discount: float) -> Outcome:
 
 def row(found: Outcome) -> dict[str, float]:
     """Means over patients."""
-    return {k: float(jnp.mean(x)) for k, x in found._asdict().items()}
+    return {k: float(np.mean(x)) for k, x in jax.device_get(found)._asdict().items()}
 
 
 def _key(seed: int) -> Array:

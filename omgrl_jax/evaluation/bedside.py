@@ -81,7 +81,7 @@ def levels_along(
             return levels[jnp.argmax(log_probs, axis=-1)]
         return jnp.exp(log_probs) @ levels
 
-    return jax.lax.map(at, values).T
+    return jax.vmap(at)(values).T
 
 
 def sensitivity(

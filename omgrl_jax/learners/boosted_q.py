@@ -19,6 +19,8 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from omgrl_jax.ops import policy as policy_ops
 from omgrl_jax.types import Array, Params, Policy, Transition
 
+_CHUNK = 20_000  # states asked at once, which bounds memory
+
 
 @dataclasses.dataclass(frozen=True)
 class Config:
@@ -114,14 +116,22 @@ def _values_of(
 ) -> Callable[[np.ndarray], np.ndarray]:
     def values(states: np.ndarray) -> np.ndarray:
         flat = states.reshape(-1, states.shape[-1])
-        # One action at a time: pairs of all of them would not fit into memory.
         found = [
-            trees.predict(_pairs(flat, np.full(len(flat), action)))
-            for action in range(num_actions)
+            _every_action(trees, flat[first : first + _CHUNK], num_actions)
+            for first in range(0, len(flat), _CHUNK)
         ]
-        return np.stack(found, axis=-1).reshape((*states.shape[:-1], num_actions))
+        return np.concatenate(found).reshape((*states.shape[:-1], num_actions))
 
     return values
+
+
+def _every_action(
+    trees: HistGradientBoostingRegressor, states: np.ndarray, num_actions: int
+) -> np.ndarray:
+    """[N, A], asked in one call: a call costs more than its rows."""
+    actions = np.tile(np.arange(num_actions), len(states))
+    pairs = _pairs(np.repeat(states, num_actions, axis=0), actions)
+    return trees.predict(pairs).reshape(len(states), num_actions)
 
 
 def _greedy(values: Callable[[np.ndarray], np.ndarray], num_actions: int) -> Policy:
