@@ -248,7 +248,7 @@ def test_networks_of_one_shape_are_one_policy_to_whoever_compiles_it():
     assert wider.policy != one.policy
 
 
-@pytest.mark.parametrize("name", ["combo", "omg_rl, gcl"])
+@pytest.mark.parametrize("name", ["combo", "omg_rl, gcl", "multitask_iql"])
 def test_a_member_of_a_sweep_is_the_single_run(name):
     """Through the training loop, for two seeds split over two devices."""
     algorithm, data = compiled(name)[:2]

@@ -122,6 +122,42 @@ def test_twins_are_two_networks():
     assert np.abs(values[0] - values[1]).min() > 1e-4
 
 
+def test_a_dueling_critic_takes_values_of_its_last_layer_apart():
+    critic = critic_lib.make((), 3, ACTIONS, dueling=True)
+    params = critic.init(jax.random.key(0))
+    layer = params["params"]["Dense_0"]
+    assert layer["kernel"].shape == (2, 3, 1 + ACTIONS)
+    states = jnp.array([[1.0, -2.0, 0.5], [0.3, 0.1, 4.0]])
+    out = np.einsum("bs,ksa->kba", states, layer["kernel"])
+    state_value, advantages = out[..., :1], out[..., 1:]
+    wanted = state_value + advantages - advantages.mean(axis=-1, keepdims=True)
+    np.testing.assert_allclose(critic.values(params, states), wanted, rtol=1e-5)
+
+
+def test_the_conservative_part_of_the_td_loss_by_hand():
+    """alpha (softmax(q) - onehot(a)) of each network, beside the same TD errors."""
+    q = jnp.array([0.3, -1.2, 2.0])
+    params = jnp.stack([jnp.tile(q, (STATES, 1)), jnp.tile(2 * q, (STATES, 1))])
+    args = params, batch([2, 3], [1, 0], 0.9), jnp.array([1.0, -2.0]), jnp.ones(2)
+
+    @jax.jit
+    def gradients(*args):
+        pair = (critic_lib.make_td_loss(TABLE, 0.5, alpha) for alpha in (0.7, 0.0))
+        return [jax.grad(loss, has_aux=True)(*args) for loss in pair]
+
+    (found, metrics), (without, _) = gradients(*args)
+    pushed = np.stack([jax.nn.softmax(q), jax.nn.softmax(2 * q)])
+    wanted = np.zeros((2, STATES, ACTIONS))
+    for state, action in ((2, 1), (3, 0)):
+        wanted[:, state] = 0.7 * (pushed - np.eye(ACTIONS)[action]) / 2
+    np.testing.assert_allclose(found - without, wanted, atol=1e-6)
+    assert np.abs(without).max() > 0.1
+    gaps = [np.log(np.exp(k * q).sum()) - k * (q[0] + q[1]) / 2 for k in (1, 2)]
+    np.testing.assert_allclose(
+        metrics["critic/conservative_gap"], np.mean(gaps), rtol=1e-5
+    )
+
+
 def test_unknown_push_down_is_named():
     with pytest.raises(ValueError, match=r"'sample'.*logsumexp, policy"):
         critic_lib.make_loss(TABLE, "sample", 1.0)

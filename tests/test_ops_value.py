@@ -84,3 +84,11 @@ def test_batches_are_refused():
         value.soft_value(jnp.zeros((2, 3)), jnp.zeros((2, 3)), 1.0)
     with pytest.raises(AssertionError):
         value.td_error(jnp.zeros((2, 3)), jnp.zeros(2, int), 0.0, 1.0, 0.0)
+
+
+def test_dueling_values_by_hand_and_that_the_mean_belongs_to_the_state():
+    # Advantages 1, 2, 6 have the mean 3.
+    found = value.dueling(jnp.float32(10.0), jnp.array([1.0, 2.0, 6.0]))
+    np.testing.assert_allclose(found, [8.0, 9.0, 13.0])
+    slope = jax.jacobian(value.dueling, argnums=1)(jnp.float32(0.0), jnp.ones(3))
+    np.testing.assert_allclose(slope, np.eye(3) - 1 / 3, rtol=1e-6)

@@ -120,8 +120,9 @@ def test_the_papers_cells_cover_its_table_and_the_methods_it_lacks():
     found = paper.cells_of(base, stays=1200)
     others = (*paper.MODEL_BASED, *paper.MODEL_FREE, *paper.REWARD_LEARNING)
     assert set(found) >= {*others, "authors"}
-    # With the main run: every method that there is.
-    assert {*others, *paper.MAIN} == set(config.ALGORITHMS)
+    # With the main run: every method but those for rewards recorded at the end.
+    later = {"dueling_cql", "linear_q", "multitask_iql"}
+    assert {*others, *paper.MAIN, *later} == set(config.ALGORITHMS)
     sizes = {name: cell.train_stays for name, cell in found.items() if "stays" in name}
     assert sizes == {"stays_100": 100, "stays_300": 300, "stays_1000": 1000}
     for name in others:
