@@ -179,9 +179,10 @@ def make(config: Config, space: Space) -> Algorithm:
     def policy_params(state: State) -> Params:
         return state.best
 
+    ask = values(config, space)
+
     def action_values(state: State, observations: Array) -> Array:
-        heads = network.heads(state.best, observations, state.scale)
-        return jnp.min(heads.q, axis=0)
+        return ask(state, observations).q
 
     return Algorithm(
         init, update, network.policy, policy_params, action_values=action_values
