@@ -1,0 +1,213 @@
+"""The study of sepsis: what it trains and judges, what it writes, what it refuses."""
+
+import dataclasses
+import functools
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import pytest
+import tiny_dataset
+
+from data_prep import virtual_sepsis
+from experiments import task as task_lib
+from experiments.config import RunConfig
+from experiments.iql_multitask import (
+    __main__ as script,
+)
+from experiments.iql_multitask import clinical, page, sections, study, truth
+from experiments.iql_multitask.config import StudyConfig
+from omgrl_jax.algorithms import multitask_iql
+from omgrl_jax.data import dataset
+from omgrl_jax.envs.sepsis import stays
+from omgrl_jax.evaluation import off_policy
+from omgrl_jax.learners import boosted_q, fitted_q
+from omgrl_jax.learners.dyna import RolloutConfig
+from omgrl_jax.learners.soft_actor_critic import AgentConfig
+from omgrl_jax.models.ensemble import FitConfig
+from omgrl_jax.types import Policy
+
+STUDY = StudyConfig(
+    methods=("multitask_iql", "boosted_q"),
+    stays=120,
+    swept_states=5,
+    boosted=boosted_q.Config(iterations=2, trees=3),
+)
+CONFIG = RunConfig(
+    seeds=2,
+    epochs=2,
+    interval=1,
+    patients=30,
+    behaviour_hidden=(4,),
+    off_policy=off_policy.Config(horizon=18, resamples=20),
+    fitted_q=fitted_q.Config(hidden=(4,), batch_size=16, steps=5),
+    fit=FitConfig(max_epochs=2, members=1, elites=1),
+    agent=AgentConfig(updates=3),
+    rollout=RolloutConfig(horizon=1),
+    multitask_iql=multitask_iql.Config(hidden=(8,), batch_size=32),
+)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """A whole study of two seeds, and a second run of the same command."""
+    out = tmp_path_factory.mktemp("study")
+    script.run(STUDY, CONFIG, "", out)
+    first = {p: p.stat().st_mtime_ns for p in sorted(out.glob("units/*.json"))}
+    text = (out / "report" / "index.html").read_text()
+    script.run(STUDY, CONFIG, "", out)
+    again = {p: p.stat().st_mtime_ns for p in sorted(out.glob("units/*.json"))}
+    return out, first == again, text
+
+
+def test_every_policy_is_judged_by_seed_and_way_of_acting(done):
+    out, kept, text = done
+    assert kept, "a second run did not take what was done"
+    policies = pd.read_csv(out / "policies.csv")
+    learned = ["behavioural_cloning", *STUDY.methods]
+    references = ["clinicians", "clinicians_rounded", "random", "optimum"]
+    assert set(policies["policy"]) == {*learned, *references}
+    counted = policies.groupby("policy")["seed"].count()
+    assert (counted[learned] == 4).all() and (counted[references] == 2).all()
+    by = policies.groupby("policy")["value"].mean()
+    assert by["optimum"] > by["clinicians"] > by["random"]
+    tested = pd.read_csv(out / "clinical.csv")
+    shares = tested[[f"share_{a}" for a in range(9)]]
+    np.testing.assert_allclose(shares.sum(axis=1), 1.0, rtol=1e-5)
+    estimated = pd.read_csv(out / "off_policy.csv")
+    assert {"wdr", "wis", "fqe", "mean return"} <= set(estimated["estimator"])
+    judged = estimated[estimated["policy"] != "clinicians"]
+    assert judged["truth"].notna().all() and (judged["low"] <= judged["high"]).all()
+    belief = pd.read_csv(out / "belief.csv")
+    assert set(belief["policy"]) == set(STUDY.methods)
+    assert (belief["best_return"] > 0).all()
+    for heading in ("What do they do to patients?", "Do they dose as asked?"):
+        assert heading in text
+    assert json.loads((out / "run.json").read_text())["study_stays"] == 120
+
+
+def test_another_setting_is_refused(done):
+    out, _, _ = done
+    other = dataclasses.replace(CONFIG, patients=31)
+    with pytest.raises(ValueError, match="methods_patients was 30, now 31"):
+        script.run(STUDY, other, "", out)
+
+
+@functools.cache
+def virtual():
+    config = virtual_sepsis.Config(stays=120)
+    return virtual_sepsis.to_dataset(config, virtual_sepsis.simulate(config))
+
+
+@pytest.fixture(scope="module")
+def task(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("cohort")
+    dataset.save(directory, *virtual())
+    return task_lib.load(str(directory), "", 1)
+
+
+def test_actions_are_given_as_the_doses_of_their_levels(task):
+    fluid, pressor = task.schema.actions.drugs
+    found = truth.doses(task)
+    np.testing.assert_allclose(found.fluid, np.repeat(fluid.amounts, 3), rtol=1e-6)
+    np.testing.assert_allclose(found.pressor, np.tile(pressor.amounts, 3), rtol=1e-6)
+    assert truth.world(task) == stays.World()
+
+
+def always(params, states):
+    row = jnp.where(jnp.arange(9) == params, 0.0, -1e9)
+    return jnp.broadcast_to(row, (*states.shape[:-1], 9))
+
+
+def by_pressure(params, states):
+    """High vasopressors at a low pressure, none at a high one; fluids never."""
+    low = -states[..., params]
+    logits = jnp.stack([jnp.zeros_like(low), 3.0 * low, 6.0 * low], axis=-1)
+    rest = jnp.full((*states.shape[:-1], 6), -30.0)
+    return jax.nn.log_softmax(jnp.concatenate([logits, rest], axis=-1))
+
+
+def test_a_learned_policy_gives_what_its_actions_say(task):
+    came = truth.learned(
+        task, Policy(always), truth.acting(task, jnp.int32(8), False), 0, 30, 0.99
+    )
+    table = truth.doses(task)
+    np.testing.assert_allclose(came.pressor, table.pressor[8], rtol=1e-5)
+    # 18 doses at most, of who dies fewer.
+    assert np.max(came.fluid) <= 18 * table.fluid[8] / 1000 + 1e-4
+    assert np.max(came.fluid) > 17 * table.fluid[8] / 1000
+
+
+def test_who_doses_by_pressure_passes_its_test_alone(task):
+    column = jnp.int32(task.space.names.index("mbp"))
+    policy = Policy(by_pressure), column
+    held = clinical.held_out(task)
+    found = clinical.rows(task, held, "cloned", policy, 0, 5)
+    drawn, likely = found
+    assert clinical.passes(drawn) == {
+        "pressure": True,
+        "lactate": False,
+        "diversity": False,
+    }
+    assert drawn["pressure"] == pytest.approx(-1.0) and drawn["lactate"] == 0.0
+    assert likely["pressure_real"] < -0.8 and likely["used"] == 2
+    curve = clinical.curves(task, "cloned", policy, 0)
+    levels = [r["level"] for r in curve if r["test"] == "pressure"]
+    assert levels[0] == pytest.approx(2.0, abs=0.02) and levels[-1] < 0.01
+    # Who never changes the dose passes nothing.
+    constant = clinical.rows(task, held, "same", (Policy(always), jnp.int32(4)), 0, 5)
+    assert all(row["passed"] == 0 for row in constant)
+
+
+def test_agreement_is_with_what_was_given(task):
+    held = clinical.held_out(task)
+    share = np.mean(held.actions == 4)
+    row = clinical.rows(task, held, "same", (Policy(always), jnp.int32(4)), 0, 5)[0]
+    assert row["agreement"] == pytest.approx(share, abs=1e-6)
+    patients = set(np.asarray(task.arrays.patients)[task.arrays.split == 2])
+    assert set(held.patients) == patients
+
+
+def test_data_without_these_drugs_are_refused(tmp_path):
+    dataset.save(tmp_path, tiny_dataset.schema(), tiny_dataset.trajectories())
+    with pytest.raises(ValueError, match="the state has no 'mbp'"):
+        clinical.require(task_lib.load(str(tmp_path), "", 1))
+
+
+def test_methods_that_nobody_knows_are_named():
+    with pytest.raises(ValueError, match="--methods=prayer: choose among"):
+        StudyConfig(methods=("prayer",))
+    with pytest.raises(ValueError, match="named twice"):
+        StudyConfig(methods=("iql", "iql"))
+
+
+def made_up(**values):
+    return [{"policy": "multitask_iql", "mode": "stochastic", "seed": s, **v}
+            for s, v in enumerate(values["seeds"])]  # fmt: skip
+
+
+def test_the_first_screen_says_what_was_found():
+    usual = [
+        {"policy": "clinicians", "mode": "-", "seed": s, "value": 6.0} for s in (0, 1)
+    ]
+    own = made_up(seeds=[{"value": 7.0}, {"value": 7.2}])
+    tested = made_up(
+        seeds=[
+            {"pressure": -0.9, "lactate": 0.8, "used": 8.0, "entropy": 1.7},
+            {"pressure": -0.1, "lactate": 0.8, "used": 8.0, "entropy": 1.7},
+        ]
+    )
+    estimated = made_up(
+        seeds=[{"value": 7.7, "truth": 7.0, "low": 6.5, "high": 8.0}] * 2
+    )
+    for row in estimated:
+        row["estimator"] = "wdr"
+    found = dict.fromkeys(study.SECTIONS, ())
+    found |= {"policies": [*usual, *own], "clinical": tested, "off_policy": estimated}
+    said = " ".join(page.findings(found))
+    assert "value +1.10" in said and "passed by 1 of 2 seeds" in said
+    assert "0.70 above its true value on average (10 %)" in said
+    assert "in 2 of 2 seeds" in said
+    assert sections.outcomes((), 10).absent
