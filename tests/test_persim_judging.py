@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from line_world import SCALES, TASK, Gain, knowing
 
-from experiments.persim import judging, logs
+from experiments.persim import judging, logs, playing, predicting
 from omgrl_jax import actions
 from omgrl_jax.models import planner
 
@@ -18,7 +18,7 @@ PLANS = planner.shooting(TASK.actions, planner.ShootingConfig(4, candidates=30))
 
 
 def predict(given, personalise=judging.known, physics=PHYSICS):
-    return judging.predict(
+    return predicting.predict(
         WORLD, personalise, CONFIG, jax.random.key(0), physics, given, SCALES
     )
 
@@ -43,7 +43,7 @@ def test_what_comes_after_an_episodes_end_does_not_count():
 
 def test_planning_with_one_who_knows_is_planning_in_the_truth():
     key = jax.random.key(1)
-    earned = judging.control(
+    earned = playing.control(
         WORLD,
         judging.known,
         CONFIG,
@@ -54,11 +54,11 @@ def test_planning_with_one_who_knows_is_planning_in_the_truth():
         SCALES,
     )
     key = jax.random.key(1)
-    bound = judging.control_in_truth(WORLD, CONFIG, PLANS, key, PHYSICS, SCALES)
+    bound = playing.control_in_truth(WORLD, CONFIG, PLANS, key, PHYSICS, SCALES)
     assert earned.shape == (2, 3) and np.unique(earned).size == 6
     np.testing.assert_allclose(earned, bound, rtol=1e-4)
     # One who takes right for left runs away from the middle, to the end of the line.
-    wrong = judging.control(
+    wrong = playing.control(
         WORLD,
         judging.known,
         CONFIG,
@@ -75,7 +75,7 @@ def test_returns_are_those_of_the_episode_up_to_its_end():
     # Far too strong: the first push that is not nothing ends the episode.
     strong, config = Gain(jnp.array([50.0])), CONFIG
     backwards = knowing(-jnp.array([0.01]))
-    earned = judging.control(
+    earned = playing.control(
         WORLD,
         judging.known,
         config,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from line_world import SCALES, TASK, Gain, knowing
 
-from experiments.persim import judging, learning, policies, worlds
+from experiments.persim import judging, learning, playing, policies, worlds
 from experiments.persim.units import Unit
 from omgrl_jax.data import dataset, records
 from omgrl_jax.data.records import Scales, Standardiser
@@ -227,7 +227,7 @@ def test_each_agent_learns_from_its_own_world():
     physics = Gain(jnp.asarray(GAINS))
     swapped = jax.tree.map(lambda x: x[::-1], params)
     right, wrong = (
-        judging.play(
+        playing.play(
             judging.World(TASK, 2),
             method.policy,
             judging.JudgeConfig(episodes=2),
@@ -252,7 +252,7 @@ def test_play_takes_the_likeliest_action_up_to_the_end():
     physics = Gain(jnp.asarray([0.4, 0.5]))
     policy, key = Policy(log_probs), jax.random.key(0)
     goals = jnp.array([2.0, 9.0])  # the second is never reached
-    found = judging.play(world, policy, config, key, physics, goals, SCALES)
+    found = playing.play(world, policy, config, key, physics, goals, SCALES)
     keys = jax.random.split(jax.random.key(0), (2, 3))
     for n, (gain, goal) in enumerate([(0.4, 2.0), (0.5, 9.0)]):
         for k in range(3):

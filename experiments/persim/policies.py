@@ -17,7 +17,7 @@ import numpy as np
 from data_prep import control as control_data
 from data_prep.control import Recorded
 from experiments.config import rolls_out
-from experiments.persim import judging, learning, units, worlds
+from experiments.persim import learning, playing, units, worlds
 from experiments.persim.config import LEARNERS
 from experiments.persim.summary import ALONE, PERSONAL
 from experiments.persim.units import Ready, Unit
@@ -69,7 +69,7 @@ def returns(ready: Ready, unit: Unit) -> Array:
     name, behind = _parts(unit.method)
     learn = {"": _of_all, PERSONAL: _personal, ALONE: _alone}[behind]
     learned = learn(ready, unit, name)
-    return judging.play(
+    return playing.play(
         ready.world,
         learned.policy,
         ready.config.judge,

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import tqdm
 
-from experiments.persim import factors, judging, methods, policies
+from experiments.persim import factors, judging, methods, playing, policies, predicting
 from experiments.persim.units import Ready, Unit, fitted, simulators, units
 from omgrl_jax.models import low_rank
 from omgrl_jax.runtime import storage
@@ -71,7 +71,7 @@ def factors_of_first_seed(ready: Ready) -> Factors | None:
 def judge(ready: Ready, unit: Unit) -> list[Row]:
     """Fits one unit, where it is not there yet, and judges it."""
     if unit.method == "truth":
-        earned = judging.control_in_truth(
+        earned = playing.control_in_truth(
             ready.world,
             ready.config.judge,
             ready.planner,
@@ -106,7 +106,7 @@ def _judged(ready: Ready, unit: Unit, params: Params) -> list[Row]:
     rows = _predicted(
         ready, unit, "prediction", unit.key("predict"), ready.judged, given, personalise
     )
-    earned = judging.control(
+    earned = playing.control(
         ready.world,
         personalise,
         ready.config.judge,
@@ -147,7 +147,7 @@ def _predicted(
     given: Any,
     personalise: judging.Personalise,
 ) -> list[Row]:
-    accuracy = judging.predict(
+    accuracy = predicting.predict(
         ready.world,
         personalise,
         ready.config.judge,
