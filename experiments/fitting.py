@@ -1,20 +1,17 @@
 """Fits the world model and the behaviour policy of every seed, once."""
 
-import dataclasses
 import hashlib
 import json
 import pathlib
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import tqdm
 
 from experiments.config import MODEL_FIELDS, RunConfig, flat
 from experiments.task import Task
 from omgrl_jax.data.records import Space
-from omgrl_jax.learners import actor as actor_lib
 from omgrl_jax.learners import behaviour as behaviour_lib
 from omgrl_jax.models import absent
 from omgrl_jax.models import world as world_lib
@@ -95,7 +92,7 @@ def fit_all(
     fitted = []
     for seed in config.seed_list:
         folder = directory / f"seed_{seed}"
-        done = _load(config, task, world, policy, folder)
+        done = _load(config, task, world, folder)
         if done is None:
             fitted_world = world if with_world else None
             done = _fit(config, task, fitted_world, fit_behaviour, seed)
@@ -126,10 +123,9 @@ def _fit(
                 task.validation,
                 _reporter(bar),
             )
-        alone = dataclasses.replace(config.fit, members=1, elites=1)
         behaviour, cloned = fit_behaviour(
             behaviour_key,
-            alone,
+            config.fit,
             task.scales,
             task.train,
             task.validation,
@@ -167,36 +163,17 @@ def _save(fitted: Fitted, folder: pathlib.Path) -> None:
 
 
 def _load(
-    config: RunConfig, task: Task, world: Any, policy: Policy, folder: pathlib.Path
+    config: RunConfig, task: Task, world: world_lib.World, folder: pathlib.Path
 ) -> Fitted | None:
     if not (folder / "losses.npz").is_file():
         return None
-    members = config.fit.elites
-
-    def stacked(init: Any) -> Any:
-        keys = jax.random.split(jax.random.key(0), members)
-        return jax.eval_shape(jax.vmap(init), keys)
-
-    size = jax.ShapeDtypeStruct((task.space.state_dim,), jnp.float32)
-    template = world_lib.WorldParams(
-        features=stacked(world.init_features),
-        outcomes=stacked(world.init_outcomes),
-        scales=task.scales,
-        low=size,
-        high=size,
-    )
-    actor_init = _behaviour_init(config, task.space)
     with np.load(folder / "losses.npz", allow_pickle=False) as archive:
         losses = {name: archive[name] for name in archive.files}
+    members = config.fit.elites
+    world_shapes = world_lib.shapes(world, members, task.scales)
+    behaviour_shapes = behaviour_lib.shapes(config.behaviour_hidden, task.space)
     return Fitted(
-        parameters.load(folder / "world.npz", template),
-        parameters.load(
-            folder / "behaviour.npz", jax.eval_shape(actor_init, jax.random.key(0))
-        ),
+        parameters.load(folder / "world.npz", world_shapes),
+        parameters.load(folder / "behaviour.npz", behaviour_shapes),
         losses,
     )
-
-
-def _behaviour_init(config: RunConfig, space: Space) -> Any:
-    hidden = config.behaviour_hidden
-    return actor_lib.make(hidden, space.state_dim, space.num_actions).init

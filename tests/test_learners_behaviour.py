@@ -40,9 +40,13 @@ def test_the_fit_gives_the_recorded_frequencies():
     space, scales, (train, validation), x, actions = make_records()
     policy, fit = behaviour.make((), space)
     config = ensemble.FitConfig(
-        members=1, elites=1, learning_rate=0.05, weight_decay=0.0, max_epochs=25
+        members=3, elites=2, learning_rate=0.05, weight_decay=0.0, max_epochs=25
     )
     params, result = fit(jax.random.key(0), config, scales, train, validation)
+    # One network, whatever the configuration says, of the shapes that files have.
+    assert result.validation_loss.shape[1] == 1
+    found = jax.tree.map(jnp.shape, params)
+    assert found == jax.tree.map(jnp.shape, behaviour.shapes((), space))
     raw = scales.state.apply(jnp.array([[0.0], [1.0]]))
     chance = np.exp(policy.log_probs(params, raw))[:, 1]
     kept = np.arange(200) % 4 < 3

@@ -17,12 +17,10 @@ from experiments.config import ALGORITHMS, Problem, RunConfig
 from experiments.training import at_home
 from omgrl_jax.algorithms import mopo
 from omgrl_jax.data.records import Records, Space
-from omgrl_jax.learners import actor as actor_lib
 from omgrl_jax.learners import dyna
 from omgrl_jax.learners.dyna import RolloutConfig
 from omgrl_jax.learners.reward_network import RewardConfig
 from omgrl_jax.learners.soft_actor_critic import AgentConfig
-from omgrl_jax.models.ensemble import FitConfig
 from omgrl_jax.models.world import WorldConfig
 from omgrl_jax.runtime import train as train_lib
 from omgrl_jax.types import Algorithm, Array, Dynamics, Key, Params, Policy
@@ -91,15 +89,6 @@ def make(
     return ALGORITHMS[name](config, Problem(space, dynamics, behaviour))
 
 
-@functools.cache
-def of_each(algorithm: Algorithm) -> Algorithm:
-    """The same method where members share no data: on pairs (nothing, its own)."""
-    return algorithm._replace(
-        init=lambda key, pair: algorithm.init(key, pair[1]),
-        update=lambda state, key, pair: algorithm.update(state, key, pair[1]),
-    )
-
-
 def train(algorithm: Algorithm, key: Key, data: dyna.Data, epochs: int) -> Params:
     """Learns one policy.
 
@@ -112,7 +101,7 @@ def train(algorithm: Algorithm, key: Key, data: dyna.Data, epochs: int) -> Param
     Returns:
       The policy's parameters.
     """
-    return _learn(algorithm, key, data, None, epochs)
+    return _learned(algorithm, key, epochs, data)
 
 
 def train_each(algorithm: Algorithm, key: Key, data: dyna.Data, epochs: int) -> Params:
@@ -128,11 +117,11 @@ def train_each(algorithm: Algorithm, key: Key, data: dyna.Data, epochs: int) -> 
       The policies' parameters, leaves [N, ...].
     """
     keys = jax.random.split(key, data.train.states.shape[0])
-    return _learn(of_each(algorithm), keys, (), data, epochs)
+    return _learned(_on_its_own(algorithm), keys, epochs, (), data)
 
 
-def _learn(
-    algorithm: Algorithm, key: Array, shared: Any, own: Any, epochs: int
+def _learned(
+    algorithm: Algorithm, key: Array, epochs: int, shared: Any, own: Any = None
 ) -> Params:
     done = train_lib.train(
         algorithm,
@@ -144,6 +133,15 @@ def _learn(
         progress=False,
     )
     return algorithm.policy_params(at_home(done.state))
+
+
+@functools.cache
+def _on_its_own(algorithm: Algorithm) -> Algorithm:
+    """The method where members share no data: on pairs (nothing, a member's own)."""
+    return algorithm._replace(
+        init=lambda key, pair: algorithm.init(key, pair[1]),
+        update=lambda state, key, pair: algorithm.update(state, key, pair[1]),
+    )
 
 
 def stacked(parts: Sequence[Records]) -> Records:
@@ -186,14 +184,3 @@ def exploring(policy: Policy, share: float) -> Policy:
         return jnp.log((1.0 - share) * chances + share / chances.shape[-1])
 
     return Policy(log_probs)
-
-
-def one_member(config: FitConfig) -> FitConfig:
-    """How a single network is fitted."""
-    return dataclasses.replace(config, members=1, elites=1)
-
-
-def behaviour_template(config: LearnConfig, space: Space) -> Params:
-    """Shapes of the behaviour policy's parameters."""
-    actor = actor_lib.make(config.behaviour_hidden, space.state_dim, space.num_actions)
-    return jax.eval_shape(actor.init, jax.random.key(0))

@@ -277,11 +277,10 @@ def _behaviour(ready: Ready, unit: Unit) -> tuple[Policy, Params]:
     policy, fit = behaviour.make(config.behaviour_hidden, space)
     path = ready.out / "fits" / f"behaviour_{unit.seed}.npz"
     if path.is_file():
-        template = learning.behaviour_template(config, space)
+        template = behaviour.shapes(config.behaviour_hidden, space)
         return policy, parameters.load(path, template)
-    one = learning.one_member(ready.config.fit)
     scales = ready.cohort.scales
-    params, _ = fit(unit.key("behaviour"), one, scales, *_split(ready))
+    params, _ = fit(unit.key("behaviour"), ready.config.fit, scales, *_split(ready))
     parameters.save(path, params)
     return policy, params
 

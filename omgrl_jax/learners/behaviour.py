@@ -1,5 +1,6 @@
 """Behavioural cloning: the density of the experts' actions, mu(a | s)."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,7 +23,8 @@ def make(
 
     Returns:
       The policy, and `fit(key, config, scales, train, validation, on_epochs=None) ->
-      (params, fit)`: maximum likelihood with early stop on other patients' stays.
+      (params, fit)`: maximum likelihood with early stop on other patients' stays. It
+      fits one network, whatever number of members the configuration has.
     """
     actor = actor_lib.make(hidden, space.state_dim, space.num_actions)
 
@@ -50,9 +52,20 @@ def make(
             pairs(train),
             pairs(validation),
             train.stay[train.transitions],
-            config,
+            dataclasses.replace(config, members=1, elites=1),
             on_epochs,
         )
         return jax.tree.map(lambda x: x[0], result.params), result
 
     return actor.policy, fit
+
+
+def shapes(hidden: Sequence[int], space: Space) -> Params:
+    """Shapes of the parameters that `make`'s trainer gives, for files to be read.
+
+    Args:
+      hidden: widths of the hidden layers.
+      space: the task.
+    """
+    actor = actor_lib.make(hidden, space.state_dim, space.num_actions)
+    return jax.eval_shape(actor.init, jax.random.key(0))

@@ -232,6 +232,29 @@ def fit(
     return params, {"features": features, "outcomes": outcomes}
 
 
+def shapes(world: World, members: int, scales: Scales) -> WorldParams:
+    """Shapes of the parameters that `fit` gives, for files to be read.
+
+    Args:
+      world: the functions.
+      members: networks kept of each ensemble.
+      scales: the standardisation.
+    """
+
+    def stacked(init: Any) -> Params:
+        keys = jax.random.split(jax.random.key(0), members)
+        return jax.eval_shape(jax.vmap(init), keys)
+
+    limit = jax.ShapeDtypeStruct(scales.state.mean.shape, jnp.float32)
+    return WorldParams(
+        features=stacked(world.init_features),
+        outcomes=stacked(world.init_outcomes),
+        scales=scales,
+        low=limit,
+        high=limit,
+    )
+
+
 def relabel(world: World, params: WorldParams, records: Records) -> Records:
     """Replaces the held channel values by the model's estimate for the next step.
 
