@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from line_world import SCALES, TASK, Gain, knowing
 
-from experiments.persim import judging, learning, playing, policies, worlds
+from experiments.persim import imagining, judging, learning, playing, policies, worlds
 from experiments.persim.units import Unit
 from omgrl_jax.data import dataset, records
 from omgrl_jax.data.records import Scales, Standardiser
@@ -87,6 +87,12 @@ def world(low=-99.0, high=99.0):
     )
 
 
+def imagine(given):
+    """Episodes of chance in the agents' own worlds."""
+    starts = imagining.starts(given)
+    return imagining.episodes(given, UNIT, world(), ANY, (), starts)
+
+
 def moved(raw, actions, gain):
     return raw + (gain * (actions - 1.0))[:, None] * np.array([1.0, 0.5])
 
@@ -153,7 +159,7 @@ def test_rollouts_may_start_from_states_that_are_no_records():
 
 
 def test_imagined_episodes_live_in_the_agents_own_simulators():
-    found = policies.imagine(ready(), UNIT, world(), ANY, (), policies._starts(ready()))
+    found = imagine(ready())
     assert len(found) == 2
     for gain, arrays in zip(GAINS, found, strict=True):
         assert arrays.lengths.size == LEARN.episodes
@@ -178,7 +184,7 @@ def test_imagined_episodes_live_in_the_agents_own_simulators():
 
 def test_imagined_episodes_join_the_agents_own_log():
     given = ready()
-    more = policies.imagine(given, UNIT, world(), ANY, (), policies._starts(given))[1:]
+    more = imagine(given)[1:]
     own = policies._own(given, 1, [])
     assert own.transitions.shape == (5,) and own.windows.shape == (4,)
     both = policies._own(given, 1, more)
@@ -210,7 +216,7 @@ def test_records_of_several_agents_are_filled_up_evenly():
 
 def test_each_agent_learns_from_its_own_world():
     given = ready()
-    more = policies.imagine(given, UNIT, world(), ANY, (), policies._starts(given))
+    more = imagine(given)
     own = learning.stacked([policies._own(given, n, more[n : n + 1]) for n in range(2)])
     method = learning.make(
         "ddqn", LEARN.run(), given.cohort.space, worlds.of_one(TASK), ANY

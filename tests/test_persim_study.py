@@ -88,17 +88,23 @@ def test_every_method_is_judged_on_every_agent(done):
     assert returns.between(1, 3).all()  # at most `limit` steps
 
 
-def test_a_study_goes_on_where_it_stopped(done):
+def test_a_study_goes_on_where_it_stopped(done, monkeypatch):
     out, rows = done
     again = {p.name: p.stat().st_mtime_ns for p in (out / "units").iterdir()}
     (out / "units" / "context_aware_11_0.json").unlink()  # judged again from its fit
     (out / "units" / "alone_11_0.json").unlink()
     (out / "fits" / "alone_11_0.npz").unlink()  # and fitted again
+    (out / "units" / "morel_11_0.json").unlink()  # learned again in the same model
+
+    def fit(*_):
+        raise AssertionError("the model of all agents is fitted again")
+
+    monkeypatch.setattr(policies.world_lib, "fit", fit)
     found = study.run(units.prepare(CONFIG, out))
     pd.testing.assert_frame_equal(found, rows)
     kept = {p.name: p.stat().st_mtime_ns for p in (out / "units").iterdir()}
     changed = {name for name in kept if kept[name] != again[name]}
-    assert changed == {"context_aware_11_0.json", "alone_11_0.json"}
+    assert changed == {f"{x}_11_0.json" for x in ("context_aware", "alone", "morel")}
     with pytest.raises(ValueError, match=r"ridge was 1.0, now 2.0"):
         units.prepare(dataclasses.replace(CONFIG, ridge=2.0), out)
     more = dataclasses.replace(CONFIG, seeds=9)

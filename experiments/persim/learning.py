@@ -166,6 +166,11 @@ def stacked(parts: Sequence[Records]) -> Records:
     return Records(**found)
 
 
+def for_each(tree: Any, count: int) -> Any:
+    """The same for each of N agents, leaves [N, ...]."""
+    return jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *x.shape)), tree)
+
+
 def _repeated(index: np.ndarray, size: int) -> Array:
     return jnp.asarray(np.resize(index, size))
 

@@ -8,34 +8,29 @@ log. The behaviour policy is cloned from the logs of all in each case.
 """
 
 import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from data_prep import control as control_data
-from data_prep.control import Recorded
 from experiments.config import rolls_out
-from experiments.persim import learning, playing, units, worlds
+from experiments.persim import imagining, learning, playing, units, worlds
 from experiments.persim.config import LEARNERS
 from experiments.persim.summary import ALONE, PERSONAL
 from experiments.persim.units import Ready, Unit
-from experiments.persim.worlds import PersonalWorld
 from omgrl_jax.data import records as records_lib
 from omgrl_jax.data.dataset import Trajectories
 from omgrl_jax.data.records import Records
-from omgrl_jax.envs.control import Control
 from omgrl_jax.learners import behaviour, dyna
 from omgrl_jax.models import absent
 from omgrl_jax.models import world as world_lib
-from omgrl_jax.models.rollout import rollout
+from omgrl_jax.models.world import World, WorldParams
 from omgrl_jax.runtime import parameters
-from omgrl_jax.types import Array, Dynamics, Key, Params, Policy
+from omgrl_jax.types import Array, Dynamics, Params, Policy
 
 # Made once for all seeds, so that it is compiled once.
-_world = functools.cache(world_lib.make)
-_MARGIN = 0.5  # by so much of their range simulated states may leave that of the logs
+_make_world = functools.cache(world_lib.make)
 _EVERY = 20  # one of so many agents is left out, to choose the best epoch by
 
 
@@ -82,97 +77,45 @@ def returns(ready: Ready, unit: Unit) -> Array:
 
 def _of_all(ready: Ready, unit: Unit, name: str) -> Learned:
     config, space = ready.config.learn, ready.cohort.space
-    train, held_out = _split(ready)
-    policy, mu = _behaviour(ready, unit)
-    rolling = rolls_out(name, config.run(), space, policy)
-    world = _world(config.world, space) if rolling else absent.make()
-    params = absent.params(ready.cohort.scales)
-    if rolling:
-        params, _ = world_lib.fit(
-            world,
-            config.world,
-            ready.config.fit,
-            unit.key("world"),
-            ready.cohort.scales,
-            train,
-            held_out,
-        )
+    logs = _split(ready)
+    policy, mu = _behaviour(ready, unit, logs)
+    if rolls_out(name, config.run(), space, policy):
+        world, params = _world(ready, unit, logs)
+    else:
+        world, params = absent.make(), absent.params(ready.cohort.scales)
     dynamics = worlds.ruled(world.dynamics, ready.world.task)
     method = learning.make(name, config.run(), space, dynamics, policy)
-    data = dyna.Data(train, params, mu)
+    data = dyna.Data(logs[0], params, mu)
     learned = learning.train(method, unit.key("learn"), data, config.epochs)
-    return Learned(method.policy, _for_each(learned, ready.judged.size))
-
-
-@functools.partial(jax.jit, static_argnums=(0, 1, 2))
-def _episodes(
-    task: Control,
-    policy: Policy,
-    count: int,
-    key: Key,
-    world: PersonalWorld,
-    params: Params,
-    starts: Array,
-) -> Recorded:
-    """Episodes of a policy in one agent's simulator, raw."""
-    start_key, rollout_key = jax.random.split(key)
-    chosen = jax.random.randint(start_key, (count,), 0, starts.shape[0])
-    dynamics = worlds.of_one(task)
-    seen = rollout(
-        dynamics, world, policy, params, rollout_key, starts[chosen], task.limit
-    )
-    states = jnp.concatenate([seen.state[:1], seen.next_state])
-    raw = world.scales.state.invert(jnp.swapaxes(states, 0, 1))
-    return Recorded(
-        states=raw,
-        actions=seen.action.T,
-        rewards=world.scales.channel.invert(seen.outcome)[..., 0].T,
-        done=jax.vmap(jax.vmap(task.done))(raw[:, 1:]),
-    )
+    return Learned(method.policy, learning.for_each(learned, ready.judged.size))
 
 
 def _personal(ready: Ready, unit: Unit, name: str) -> Learned:
     config, agents = ready.config.learn, ready.judged
     policy, mu = _behaviour(ready, unit)
-    world, starts = _worlds(ready, unit), _starts(ready)
+    starts = imagining.starts(ready)
+    world = imagining.personal_worlds(ready, unit, starts)
     imagined: list[list[Trajectories]] = [[]] * agents.size
     if rolls_out(name, config.run(), ready.cohort.space, policy):
-        given = _for_each(starts, agents.size)
+        given = learning.for_each(starts, agents.size)
     else:
         given, policy = None, learning.exploring(policy, config.explore)
-        imagined = [[x] for x in imagine(ready, unit, world, policy, mu, starts)]
+        episodes = imagining.episodes(ready, unit, world, policy, mu, starts)
+        imagined = [[own] for own in episodes]
     records = [_own(ready, n, imagined[n]) for n in agents]
     data = dyna.Data(
-        learning.stacked(records), world, _for_each(mu, agents.size), given
+        learning.stacked(records), world, learning.for_each(mu, agents.size), given
     )
     return _each(ready, unit, name, worlds.of_one(ready.world.task), policy, data)
-
-
-def _worlds(ready: Ready, unit: Unit) -> PersonalWorld:
-    """The worlds of the judged agents, leaves [N, ...]."""
-    simulators = units.fitted(ready, unit._replace(method="persim"))
-    own, _ = units.simulators(ready, "persim", simulators, ready.judged)
-    states = _starts(ready)
-    low, high = jnp.min(states, axis=0), jnp.max(states, axis=0)
-    margin = _MARGIN * (high - low)
-    shared = (ready.cohort.scales, low - margin, high + margin)
-    return PersonalWorld(own, *_for_each(shared, ready.judged.size))
-
-
-def _starts(ready: Ready) -> Array:
-    """Standardised states [K, S] of all logs that may be learned from, but the last."""
-    arrays = ready.cohort.data.trajectories
-    owner = np.repeat(np.arange(arrays.lengths.size), arrays.lengths + 1)
-    last = np.append(owner[1:] != owner[:-1], True)  # where an episode may be over
-    rows = arrays.observations[np.isin(owner, ready.seen) & ~last]
-    return ready.scales.state.apply(jnp.asarray(rows))
 
 
 def _alone(ready: Ready, unit: Unit, name: str) -> Learned:
     policy, mu = _behaviour(ready, unit)
     shared = (absent.params(ready.cohort.scales), mu)
     records = [_own(ready, n, []) for n in ready.judged]
-    data = dyna.Data(learning.stacked(records), *_for_each(shared, len(records)))
+    data = dyna.Data(
+        learning.stacked(records), *learning.for_each(shared, len(records))
+    )
     return _each(ready, unit, name, absent.make().dynamics, policy, data)
 
 
@@ -191,44 +134,6 @@ def _each(
     )
     learned = learning.train_each(method, unit.key("learn"), data, config.epochs)
     return Learned(method.policy, learned)
-
-
-def imagine(
-    ready: Ready,
-    unit: Unit,
-    world: PersonalWorld,
-    policy: Policy,
-    params: Params,
-    starts: Array,
-) -> list[Trajectories]:
-    """Episodes of a policy in the judged agents' own simulators.
-
-    Args:
-      ready: of `units.prepare`.
-      unit: whose episodes they are.
-      world: of each agent, leaves [N, ...].
-      policy: who acts.
-      params: its parameters.
-      starts: [K, S] standardised states where they may start.
-
-    Returns:
-      Of each agent as many episodes as configured, up to their ends.
-    """
-    keys = jax.random.split(unit.key("imagine"), ready.judged.size)
-    found = []
-    for n in range(ready.judged.size):
-        own = jax.tree.map(lambda x, n=n: x[n], world)
-        episodes = _episodes(
-            ready.world.task,
-            policy,
-            ready.config.learn.episodes,
-            keys[n],
-            own,
-            params,
-            starts,
-        )
-        found.append(control_data.to_trajectories(jax.device_get(episodes)))
-    return found
 
 
 def _own(ready: Ready, agent: int, imagined: list[Trajectories]) -> Records:
@@ -271,19 +176,38 @@ def _split(ready: Ready) -> tuple[Records, Records]:
     return train, held_out
 
 
-def _behaviour(ready: Ready, unit: Unit) -> tuple[Policy, Params]:
-    """How the agents were controlled, cloned from all logs and kept for all units."""
-    config, space = ready.config.learn, ready.cohort.space
-    policy, fit = behaviour.make(config.behaviour_hidden, space)
-    path = ready.out / "fits" / f"behaviour_{unit.seed}.npz"
-    if path.is_file():
-        template = behaviour.shapes(config.behaviour_hidden, space)
-        return policy, parameters.load(path, template)
-    scales = ready.cohort.scales
-    params, _ = fit(unit.key("behaviour"), ready.config.fit, scales, *_split(ready))
-    parameters.save(path, params)
-    return policy, params
+def _behaviour(
+    ready: Ready, unit: Unit, logs: tuple[Records, Records] | None = None
+) -> tuple[Policy, Params]:
+    """How the agents were controlled, cloned from all logs and kept for all units.
+
+    Args:
+      ready: of `units.prepare`.
+      unit: whose seed it is.
+      logs: of `_split`, where they are at hand.
+    """
+    hidden, space = ready.config.learn.behaviour_hidden, ready.cohort.space
+    policy, fit = behaviour.make(hidden, space)
+
+    def fitted() -> Params:
+        given = (ready.config.fit, ready.cohort.scales, *(logs or _split(ready)))
+        return fit(unit.key("behaviour"), *given)[0]
+
+    path = units.path_of_fit(ready, f"behaviour_{unit.seed}")
+    return policy, parameters.kept(path, behaviour.shapes(hidden, space), fitted)
 
 
-def _for_each(tree: Any, count: int) -> Any:
-    return jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *x.shape)), tree)
+def _world(
+    ready: Ready, unit: Unit, logs: tuple[Records, Records]
+) -> tuple[World, WorldParams]:
+    """The model of all agents, which all methods of a seed roll out."""
+    config, scales = ready.config, ready.cohort.scales
+    world = _make_world(config.learn.world, ready.cohort.space)
+
+    def fitted() -> WorldParams:
+        given = (config.learn.world, config.fit, unit.key("world"), scales, *logs)
+        return world_lib.fit(world, *given)[0]
+
+    shapes = world_lib.shapes(world, config.fit.elites, scales)
+    path = units.path_of_fit(ready, f"world_{unit.seed}")
+    return world, parameters.kept(path, shapes, fitted)

@@ -189,20 +189,26 @@ def _check_logs(config: Config, cohort: Cohort, directory: pathlib.Path) -> None
 
 def fitted(ready: Ready, unit: Unit) -> Params:
     """The parameters of a unit, fitted and kept where they are not there yet."""
-    path = ready.out / "fits" / f"{unit.name}.npz"
-    if path.is_file():
-        return parameters.load(path, _template(ready, unit))
     cohort, alone = ready.cohort, unit.method == "alone"
-    fit = methods.fit_alone if alone else methods.fit
-    params = fit(
-        unit.key("fit"),
-        ready.models[unit.method],
-        logs_lib.of_agents(cohort, ready.judged if alone else ready.seen[: unit.count]),
-        logs_lib.of_agents(cohort, ready.seen).agent.size,
-        ready.config.fit,
-    )
-    parameters.save(path, params)
-    return params
+    agents = ready.judged if alone else ready.seen[: unit.count]
+
+    def fitted_now() -> Params:
+        fit = methods.fit_alone if alone else methods.fit
+        return fit(
+            unit.key("fit"),
+            ready.models[unit.method],
+            logs_lib.of_agents(cohort, agents),
+            logs_lib.of_agents(cohort, ready.seen).agent.size,
+            ready.config.fit,
+        )
+
+    path = path_of_fit(ready, unit.name)
+    return parameters.kept(path, _template(ready, unit), fitted_now)
+
+
+def path_of_fit(ready: Ready, name: str) -> pathlib.Path:
+    """Where the parameters of a fit are kept."""
+    return ready.out / "fits" / f"{name}.npz"
 
 
 def _template(ready: Ready, unit: Unit) -> Any:

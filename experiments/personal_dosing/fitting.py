@@ -110,20 +110,20 @@ def fitted(ready: Ready, model: str, seed: int) -> Params:
 
 
 def _kept(ready: Ready, model: str, seed: int) -> Params:
-    path = ready.out / "model" / f"{model}_{seed}.npz"
-    if path.is_file():
-        return parameters.load(path, _template(ready, model))
     fit = _fit_population if model == "population" else _fit_personal
-    with tqdm.tqdm(desc=f"{model}, seed {seed}", leave=False, disable=None) as bar:
 
-        def report(done: int, largest: int, loss: float) -> None:
-            bar.total = largest
-            bar.update(done - bar.n)
-            bar.set_postfix_str(f"validation {loss:.3f}")
+    def fitted_now() -> Params:
+        with tqdm.tqdm(desc=f"{model}, seed {seed}", leave=False, disable=None) as bar:
 
-        params = fit(ready, model, jax.random.key(seed), report)
-    parameters.save(path, params)
-    return params
+            def report(done: int, largest: int, loss: float) -> None:
+                bar.total = largest
+                bar.update(done - bar.n)
+                bar.set_postfix_str(f"validation {loss:.3f}")
+
+            return fit(ready, model, jax.random.key(seed), report)
+
+    path = ready.out / "model" / f"{model}_{seed}.npz"
+    return parameters.kept(path, _template(ready, model), fitted_now)
 
 
 def _fit_population(ready: Ready, model: str, key: jax.Array, report: Any) -> Params:

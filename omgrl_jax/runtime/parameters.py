@@ -1,6 +1,7 @@
 """Trained parameters as plain arrays: `.npz` files that hold no recorded row."""
 
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -53,3 +54,24 @@ def load(path: storage.PathLike, template: Any) -> Any:
         return jax.numpy.asarray(saved[text])
 
     return jax.tree_util.tree_map_with_path(leaf, template)
+
+
+def kept(path: storage.PathLike, template: Any, make: Callable[[], Any]) -> Any:
+    """What lies at a path, made and saved there where it is not there yet.
+
+    Args:
+      path: the file.
+      template: see `load`.
+      make: gives the pytree.
+
+    Returns:
+      The pytree.
+
+    Raises:
+      ValueError: if the file is not of the template's shapes, see `load`.
+    """
+    if pathlib.Path(path).is_file():
+        return load(path, template)
+    made = make()
+    save(path, made)
+    return made
