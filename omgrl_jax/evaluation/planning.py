@@ -73,10 +73,7 @@ def policy(
 
     def reset(key: Key, seen: heparin.Observation) -> Chart:
         del key
-        observer = simulation.start_observer(space, seen)
-        nothing = jnp.zeros(space.state_dim)
-        memory = forecaster.start(params)
-        return Chart(observer, nothing, memory, jnp.int32(0), jnp.int32(0))
+        return _begin(space, forecaster.start(params), seen)
 
     def act(
         chart: Chart, key: Key, seen: heparin.Observation, patient: Any
@@ -131,9 +128,7 @@ def omniscient(
 
     def reset(key: Key, seen: heparin.Observation) -> Chart:
         del key
-        observer = simulation.start_observer(space, seen)
-        nothing = jnp.zeros(space.state_dim)
-        return Chart(observer, nothing, (), jnp.int32(0), jnp.int32(0))
+        return _begin(space, (), seen)
 
     def act(
         chart: Chart, key: Key, seen: heparin.Observation, patient: Any
@@ -178,6 +173,13 @@ def chosen(
     earned = foresight.scores(config, scales, reward, foreseen, QUANTILES)
     permitted = foresight.allowed(config, scales, last, before)
     return foresight.best(earned, given, permitted)
+
+
+def _begin(space: Space, memory: Any, seen: heparin.Observation) -> Chart:
+    """The chart of a patient just admitted."""
+    observer = simulation.start_observer(space, seen)
+    nothing = jnp.zeros(space.state_dim)
+    return Chart(observer, nothing, memory, jnp.int32(0), jnp.int32(0))
 
 
 def _order(
