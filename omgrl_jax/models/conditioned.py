@@ -28,7 +28,8 @@ class Example(NamedTuple):
     Attributes:
       told: what the model is told: [] the agent's number, or [Q] its past.
       state: [S] standardised.
-      action: [] int32, or [P] of order one where actions are continuous.
+      action: [] int32, or [P] where actions are continuous. Networks see these as they
+        are: scale them first where their box is far from [-1, 1].
       change: [S] standardised change of the state.
     """
 
