@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.persim import page
-from experiments.persim.config import METHODS, Config
+from experiments.persim import labels, page
+from experiments.persim.config import LEARNERS, METHODS, Config
 from experiments.persim.labels import LABELS
 from experiments.persim.study import Factors
 from experiments.report import drawing
@@ -142,3 +142,13 @@ def test_agents_are_called_by_their_physics(env):
     names = page.agents_of(Config(env=env))
     assert len(names) == 5
     assert names[0] == {"cart_pole": "force 2, length 0.5"}.get(env, "gravity 0.0001")
+
+
+@pytest.mark.parametrize("name", [*METHODS, *LEARNERS])
+def test_every_method_has_a_label_a_note_and_a_style(name):
+    behind = ("", "_personal", "_alone") if name in LEARNERS else ("",)
+    for method in (f"{name}{end}" for end in behind):
+        assert method in labels.NOTES and method in labels.STYLES
+        # A label, not the flag's word with its underscores taken away.
+        assert LABELS[method][0].isupper() and name not in LABELS[method]
+    assert len({LABELS[f"{name}{end}"] for end in behind}) == len(behind)

@@ -1,19 +1,10 @@
 """What the study's methods are called, what they are, how they are drawn."""
 
-from experiments.report import drawing
+from experiments.persim.config import LEARNERS
+from experiments.persim.summary import ALONE, PERSONAL
+from experiments.report import drawing, words
 
-# Methods that learn a policy, by their names in experiments.config.
-_LEARNERS = {
-    "bcq": "BCQ",
-    "cql": "CQL",
-    "iql": "IQL",
-    "sac": "SAC",
-    "ddqn": "Double DQN",
-    "mopo": "MOPO",
-    "morel": "MOReL",
-    "combo": "COMBO",
-    "omg_rl": "OMG-RL",
-}
+_LEARNERS = {name: words.policy(name) for name in LEARNERS}
 LABELS = {
     "truth": "True physics",
     "persim": "PerSim",
@@ -26,8 +17,8 @@ LABELS = {
     "from_covariates": "From the physics",
     "average": "Average agent",
     **_LEARNERS,
-    **{f"{name}_personal": f"{label} + PerSim" for name, label in _LEARNERS.items()},
-    **{f"{name}_alone": f"{label}, own log" for name, label in _LEARNERS.items()},
+    **{f"{name}{PERSONAL}": f"{label} + PerSim" for name, label in _LEARNERS.items()},
+    **{f"{name}{ALONE}": f"{label}, own log" for name, label in _LEARNERS.items()},
 }
 NOTES = {
     "truth": "plans with the agent's real physics: what the others are measured by",
@@ -42,11 +33,11 @@ NOTES = {
         name: "one policy for all agents, learned from their logs" for name in _LEARNERS
     },
     **{
-        f"{name}_personal": "a policy for each agent, learned in its PerSim simulator"
+        f"{name}{PERSONAL}": "a policy for each agent, learned in its PerSim simulator"
         for name in _LEARNERS
     },
     **{
-        f"{name}_alone": "a policy for each agent, learned from its own log; what "
+        f"{name}{ALONE}": "a policy for each agent, learned from its own log; what "
         "agents usually do is known from all logs"
         for name in _LEARNERS
     },
@@ -69,6 +60,6 @@ STYLES = {
     **{
         f"{name}{behind}": (colour, marker)
         for name, colour in _COLOURS.items()
-        for behind, marker in (("", "s"), ("_personal", "o"), ("_alone", "v"))
+        for behind, marker in (("", "s"), (PERSONAL, "o"), (ALONE, "v"))
     },
 }
