@@ -97,13 +97,9 @@ def make(
         evidence = jax.vmap(adversarial.evidence)
         of_expert = evidence(shaped(params, expert.steps), expert.log_prob)
         of_policy = evidence(shaped(params, sampled.steps), sampled.log_prob)
-        out = jnp.mean(jax.vmap(adversarial.expert_loss)(of_expert)) + jnp.mean(
-            jax.vmap(adversarial.policy_loss)(of_policy)
-        )
+        out, metrics = _told_apart(of_expert, of_policy)
         return out, {
-            "discriminator/loss": out,
-            "discriminator/expert": jnp.mean(jax.nn.sigmoid(of_expert)),
-            "discriminator/sampled": jnp.mean(jax.nn.sigmoid(of_policy)),
+            **metrics,
             "reward/expert": jnp.mean(reward(params, expert.steps)),
             "reward/sampled": jnp.mean(reward(params, sampled.steps)),
         }
@@ -121,17 +117,15 @@ def make(
         expert = _single_steps(policy, policy_params, windows)
         sampled = _single_steps(policy, policy_params, rollouts)
 
-        def draw(key: Key, side: _Steps) -> _Steps:
-            i = jax.random.randint(key, (size,), 0, side.log_prob.shape[0])
-            return jax.tree.map(lambda x: x[i], side)
-
         def one(
             carry: tuple[optimize.Learner, Key], _: None
         ) -> tuple[tuple[optimize.Learner, Key], Metrics]:
             learner, key = carry
             key, expert_key, sampled_key = jax.random.split(key, 3)
             learner, metrics = step(
-                learner, draw(expert_key, expert), draw(sampled_key, sampled)
+                learner,
+                _draw(expert_key, expert, size),
+                _draw(sampled_key, sampled, size),
             )
             return (learner, key), metrics
 
@@ -141,6 +135,24 @@ def make(
         return learner, jax.tree.map(lambda x: x[-1], metrics)
 
     return Discriminator(init, reward, shaped, update)
+
+
+def _told_apart(of_expert: Array, of_policy: Array) -> tuple[Array, Metrics]:
+    """Loss and metrics of the evidence [B] for an expert, on steps of either side."""
+    loss = jnp.mean(jax.vmap(adversarial.expert_loss)(of_expert)) + jnp.mean(
+        jax.vmap(adversarial.policy_loss)(of_policy)
+    )
+    return loss, {
+        "discriminator/loss": loss,
+        "discriminator/expert": jnp.mean(jax.nn.sigmoid(of_expert)),
+        "discriminator/sampled": jnp.mean(jax.nn.sigmoid(of_policy)),
+    }
+
+
+def _draw(key: Key, side: _Steps, size: int) -> _Steps:
+    """So many of the steps, with replacement."""
+    i = jax.random.randint(key, (size,), 0, side.log_prob.shape[0])
+    return jax.tree.map(lambda x: x[i], side)
 
 
 def _single_steps(policy: Policy, params: Params, transitions: Transition) -> _Steps:

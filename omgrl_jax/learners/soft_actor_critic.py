@@ -121,19 +121,16 @@ def make(
     actor_optimizer = optimize.adam(rate, norm)
     critic_optimizer = optimize.adam(config.critic_learning_rate, norm)
     temperature_optimizer = optimize.adam(rate)
+    temperature_step = optimize.gradient_step(
+        _temperature_loss(config.entropy_target, space.num_actions),
+        temperature_optimizer,
+    )
     actor_step = optimize.gradient_step(
         actor_lib.make_loss(actor.policy), actor_optimizer
     )
     critic_step = optimize.gradient_step(
         critic_lib.make_loss(critic, push_down, conservatism), critic_optimizer
     )
-    wanted = config.entropy_target * float(np.log(space.num_actions))
-
-    def temperature_loss(log_temperature: Array, entropy: Array) -> tuple:
-        loss = policy_ops.temperature_loss(log_temperature, entropy, wanted)
-        return loss, {}
-
-    temperature_step = optimize.gradient_step(temperature_loss, temperature_optimizer)
 
     def init(key: Key) -> AgentState:
         actor_key, critic_key = jax.random.split(key)
@@ -185,12 +182,25 @@ def make(
             new_temperature, _ = temperature_step(
                 state.temperature, actor_metrics["actor/entropy"]
             )
-        target = jax.tree.map(
-            lambda old, new: old + config.target_rate * (new - old),
-            state.target,
-            new_critic.params,
-        )
+        target = _followed(state.target, new_critic.params, config.target_rate)
         metrics = {**metrics, **actor_metrics, "actor/temperature": temperature}
         return AgentState(new_actor, new_critic, target, new_temperature), metrics
 
     return Agent(init, update, actor.policy)
+
+
+def _temperature_loss(
+    entropy_target: float, num_actions: int
+) -> Callable[[Array, Array], tuple[Array, Metrics]]:
+    """The loss of the log coefficient, from the policy's mean entropy."""
+    wanted = entropy_target * float(np.log(num_actions))
+
+    def loss(log_temperature: Array, entropy: Array) -> tuple[Array, Metrics]:
+        return policy_ops.temperature_loss(log_temperature, entropy, wanted), {}
+
+    return loss
+
+
+def _followed(target: Params, params: Params, rate: float) -> Params:
+    """The target after a step of some share of the way to the parameters."""
+    return jax.tree.map(lambda old, new: old + rate * (new - old), target, params)

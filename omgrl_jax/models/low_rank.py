@@ -185,25 +185,29 @@ def make(
         found = change(factors.shared, u, example.state, example.action)
         return regression_loss(found - example.change, config.huber)
 
-    def fold_table(shared: Shared, u: Array) -> Personal:
-        weights = u[None] * shared.actions  # [A, R]
-        return Personal(
-            body=shared.body,
-            head=jnp.einsum("wsk,ak->aws", shared.head, weights),
-            bias=jnp.einsum("sk,ak->as", shared.bias, weights),
-        )
-
-    def fold_network(shared: Shared, u: Array) -> Mixed:
-        network = Personal(
-            body=shared.body,
-            head=jnp.einsum("wsk,k->kws", shared.head, u),
-            bias=jnp.einsum("sk,k->ks", shared.bias, u),
-        )
-        return Mixed(network, shared.actions)
-
     if discrete:
-        return LowRank(init, change, response, loss, fold_table, personal.change)
-    return LowRank(init, change, response, loss, fold_network, personal.change_mixed)
+        return LowRank(init, change, response, loss, _fold_table, personal.change)
+    return LowRank(init, change, response, loss, _fold_network, personal.change_mixed)
+
+
+def _fold_table(shared: Shared, u: Array) -> Personal:
+    """Discrete actions: a last layer each."""
+    weights = u[None] * shared.actions  # [A, R]
+    return Personal(
+        body=shared.body,
+        head=jnp.einsum("wsk,ak->aws", shared.head, weights),
+        bias=jnp.einsum("sk,ak->as", shared.bias, weights),
+    )
+
+
+def _fold_network(shared: Shared, u: Array) -> Mixed:
+    """Continuous actions: a last layer for each of the R factors that they weigh."""
+    network = Personal(
+        body=shared.body,
+        head=jnp.einsum("wsk,k->kws", shared.head, u),
+        bias=jnp.einsum("sk,k->ks", shared.bias, u),
+    )
+    return Mixed(network, shared.actions)
 
 
 def _unit(key: Key, shape: tuple[int, ...], fan_in: int) -> Array:

@@ -144,6 +144,51 @@ def make(
     Raises:
       ValueError: unless the state tells the last value and dose average of one channel.
     """
+    init, respond = _network(config, space)
+
+    def learn(
+        scales: Scales,
+        shared: Params,
+        belief: Belief,
+        state: Array,
+        amount: Array,
+        value: Array,
+        censored: Array,
+    ) -> Belief:
+        said = respond(scales, shared, state, amount)
+        usual, row = said.measured()
+        return belief_lib.update(belief, row, said.noise, value - usual, censored)
+
+    def follow(
+        scales: Scales, shared: Params, belief: Belief, draws: Draws
+    ) -> tuple[Belief, Belief]:
+        rows = (draws.value, draws.censored, draws.there)
+        shown = _shown(respond, scales, shared, draws)
+        after, before = jax.lax.scan(_after, belief, (*shown, *rows))
+        return before, after
+
+    def foretell(
+        scales: Scales, shared: Params, beliefs: Belief, draws: Draws
+    ) -> tuple[Array, Array]:
+        usual, rows, noise = _shown(respond, scales, shared, draws)
+        mean, variance = jax.vmap(belief_lib.foretell)(beliefs, rows, noise)
+        return usual + mean, variance
+
+    def loss(scales: Scales, shared: Params, prior: Belief, draws: Draws) -> Array:
+        before, _ = follow(scales, shared, prior, draws)
+        mean, variance = foretell(scales, shared, before, draws)
+        nll = jax.vmap(belief_lib.surprise)(mean, variance, draws.value, draws.censored)
+        bounds = jnp.sum(shared["high"] - shared["low"])
+        return jnp.mean(jnp.where(draws.there, nll, 0.0)) + 1e-4 * bounds
+
+    outcomes = _outcomes(respond, population)
+    return PersonalOutcome(init, respond, learn, follow, foretell, loss, outcomes)
+
+
+def _network(
+    config: Config, space: Space
+) -> tuple[Callable[[Key], Params], Callable[..., Response]]:
+    """`init` and `respond` of `PersonalOutcome`; `make` says what is raised."""
     pairs = outcome_lib.dose_pairs(space)
     last = outcome_lib.last_value_index(space)
     if len(space.channels) != 1 or len(pairs) != 1 or last == [None]:
@@ -153,8 +198,7 @@ def make(
             f"as 'history'); this one has the channels {list(space.channels)} and "
             f"tracks {[item.name for item in space.tracked]}"
         )
-    rank = config.rank
-    network = networks.MLP(config.hidden, 2 * rank + 3)
+    network = networks.MLP(config.hidden, 2 * config.rank + 3)
 
     def init(key: Key) -> Params:
         return {
@@ -181,49 +225,14 @@ def make(
             noise=jnp.exp(log_var[0]),
         )
 
-    def learn(
-        scales: Scales,
-        shared: Params,
-        belief: Belief,
-        state: Array,
-        amount: Array,
-        value: Array,
-        censored: Array,
-    ) -> Belief:
-        said = respond(scales, shared, state, amount)
-        usual, row = said.measured()
-        return belief_lib.update(belief, row, said.noise, value - usual, censored)
+    return init, respond
 
-    def follow(
-        scales: Scales, shared: Params, belief: Belief, draws: Draws
-    ) -> tuple[Belief, Belief]:
-        def draw(belief: Belief, seen: tuple) -> tuple[Belief, Belief]:
-            usual, row, noise, value, censored, there = seen
-            after = belief_lib.update(belief, row, noise, value - usual, censored)
-            kept = jax.tree.map(lambda a, b: jnp.where(there, a, b), after, belief)
-            return kept, belief
 
-        rows = (draws.value, draws.censored, draws.there)
-        shown = _shown(respond, scales, shared, draws)
-        after, before = jax.lax.scan(draw, belief, (*shown, *rows))
-        return before, after
-
-    def foretell(
-        scales: Scales, shared: Params, beliefs: Belief, draws: Draws
-    ) -> tuple[Array, Array]:
-        usual, rows, noise = _shown(respond, scales, shared, draws)
-        mean, variance = jax.vmap(belief_lib.foretell)(beliefs, rows, noise)
-        return usual + mean, variance
-
-    def loss(scales: Scales, shared: Params, prior: Belief, draws: Draws) -> Array:
-        before, _ = follow(scales, shared, prior, draws)
-        mean, variance = foretell(scales, shared, before, draws)
-        nll = jax.vmap(belief_lib.surprise)(mean, variance, draws.value, draws.censored)
-        bounds = jnp.sum(shared["high"] - shared["low"])
-        return jnp.mean(jnp.where(draws.there, nll, 0.0)) + 1e-4 * bounds
-
-    outcomes = _outcomes(respond, population)
-    return PersonalOutcome(init, respond, learn, follow, foretell, loss, outcomes)
+def _after(belief: Belief, seen: tuple[Array, ...]) -> tuple[Belief, Belief]:
+    """The beliefs after and before a draw, which may not be there."""
+    usual, row, noise, value, censored, there = seen
+    after = belief_lib.update(belief, row, noise, value - usual, censored)
+    return jax.tree.map(lambda a, b: jnp.where(there, a, b), after, belief), belief
 
 
 def _shown(
