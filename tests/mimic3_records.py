@@ -227,3 +227,26 @@ def _text(content: str):
     import io
 
     return io.StringIO(content)
+
+
+def one(tmp_path, fill, *, complete=True, hours=12.5, **config):
+    """A single treated patient with the rows that `fill` adds."""
+    records = Records()
+    stay = records.adult(complete=complete, hours=hours)
+    records.drip(stay, 0, 4, 1000.0)
+    fill(records, stay)
+    return records.build(tmp_path, **config)
+
+
+def two(tmp_path, fill, **config):
+    """The same beside a second patient, in whom everything is charted."""
+    records = Records()
+    stay = records.adult(1, complete=False)
+    records.drip(stay, 0, 4, 1000.0)
+    other = records.adult(2)
+    records.drip(other, 0, 4, 1200.0)
+    records.lab(1, 51275, -1.0, 60)
+    fill(records, stay)
+    outcome = records.build(tmp_path, validation=0.0, test=0.0, **config)
+    # Which of the two the seed put first shows in the doses.
+    return outcome, 0 if outcome.doses(0)[0] == 1000.0 else 1

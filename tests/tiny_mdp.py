@@ -16,6 +16,8 @@ START_COUNTS = np.array([2, 1, 1])
 START = START_COUNTS / START_COUNTS.sum()
 DISCOUNT = 0.8
 REWARD = np.array([[0.5, -1.0], [1.5, 0.2], [-0.7, 0.9]])
+# Samplers, by how often they take either action.
+EVEN, TILTED = np.array([1, 1]), np.array([1, 3])
 
 
 def trajectories():
