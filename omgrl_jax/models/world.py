@@ -245,7 +245,7 @@ def shapes(world: World, members: int, scales: Scales) -> WorldParams:
         keys = jax.random.split(jax.random.key(0), members)
         return jax.eval_shape(jax.vmap(init), keys)
 
-    limit = jax.ShapeDtypeStruct(scales.state.mean.shape, jnp.float32)
+    limit: Any = jax.ShapeDtypeStruct(scales.state.mean.shape, jnp.float32)
     return WorldParams(
         features=stacked(world.init_features),
         outcomes=stacked(world.init_outcomes),
