@@ -25,7 +25,7 @@ from omgrl_jax.algorithms import (
     q_learning,
     reward_regression,
 )
-from omgrl_jax.data.records import Space
+from omgrl_jax.data.space import Space
 from omgrl_jax.evaluation import off_policy
 from omgrl_jax.learners import fitted_q
 from omgrl_jax.learners.dyna import RolloutConfig

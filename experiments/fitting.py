@@ -11,7 +11,7 @@ import tqdm
 
 from experiments.config import MODEL_FIELDS, RunConfig, flat
 from experiments.task import Task
-from omgrl_jax.data.records import Space
+from omgrl_jax.data.space import Space
 from omgrl_jax.learners import behaviour as behaviour_lib
 from omgrl_jax.models import absent
 from omgrl_jax.models import world as world_lib

@@ -12,7 +12,7 @@ from experiments.config import RunConfig
 from experiments.fitting import Models
 from experiments.task import Task, last_values
 from experiments.training import Trained
-from omgrl_jax.data import records as records_lib
+from omgrl_jax.data import scales as scales_lib
 from omgrl_jax.evaluation import alignment, dynamics, in_model
 from omgrl_jax.models import world as world_lib
 from omgrl_jax.types import Params, Policy, Transition
@@ -212,7 +212,7 @@ def dose_heatmap(task: Task, named: dict[str, tuple[Policy, Params]]) -> Any:
     channel, low, high = task.space.target
     z = jnp.asarray(last_values(task, "test", channel))[:, None]
     scale = jax.tree.map(lambda x: x[channel : channel + 1], task.scales.channel)
-    value = np.asarray(records_lib.Standardiser(*scale).invert(z))[:, 0]
+    value = np.asarray(scales_lib.Standardiser(*scale).invert(z))[:, 0]
     rows = np.asarray(task.test.transitions)
     edges = np.round(low + (high - low) * np.array([-1, -0.5, -0.25, 0, 0.5, 1, 1.5]))
     bins = np.digitize(value[rows], edges)

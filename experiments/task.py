@@ -6,8 +6,12 @@ import numpy as np
 
 from omgrl_jax.data import dataset as dataset_lib
 from omgrl_jax.data import records as records_lib
-from omgrl_jax.data.records import Records, Scales, Space
+from omgrl_jax.data import scales as scales_lib
+from omgrl_jax.data import space as space_lib
+from omgrl_jax.data.records import Records
+from omgrl_jax.data.scales import Scales
 from omgrl_jax.data.schema import Schema
+from omgrl_jax.data.space import Space
 
 
 class Task(NamedTuple):
@@ -57,8 +61,8 @@ def load(directory: str, state: str, horizon: int, train_stays: int = 0) -> Task
     schema, arrays = data.schema, data.trajectories
     if train_stays:
         arrays = arrays._replace(split=fewer_stays(arrays, train_stays))
-    space = records_lib.make_space(schema, state or None)
-    scales = records_lib.fit_scales(schema, space, arrays)
+    space = space_lib.make_space(schema, state or None)
+    scales = scales_lib.fit_scales(schema, space, arrays)
     splits = {
         name: records_lib.make_records(schema, space, scales, arrays, name, horizon)
         for name in dataset_lib.SPLITS

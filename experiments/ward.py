@@ -12,7 +12,8 @@ import jax
 from experiments.config import RunConfig
 from experiments.task import Task
 from experiments.truth import evaluation_key, population, target
-from omgrl_jax.data.records import Scales, Space
+from omgrl_jax.data.scales import Scales
+from omgrl_jax.data.space import Space
 from omgrl_jax.envs import clinicians, heparin, stays
 from omgrl_jax.evaluation import simulation
 from omgrl_jax.types import Array, Params, Policy

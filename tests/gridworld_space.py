@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from gridworld import ACTIONS, CELLS
 
-from omgrl_jax.data.records import Space
+from omgrl_jax.data.space import Space
 from omgrl_jax.types import Dynamics, Step
 
 MOVES = grid.moves()

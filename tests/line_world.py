@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from experiments.persim import judging
 from omgrl_jax import actions
-from omgrl_jax.data.records import Standardiser
+from omgrl_jax.data.scales import Standardiser
 from omgrl_jax.envs import control
 from omgrl_jax.models import personal
 

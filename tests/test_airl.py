@@ -8,7 +8,8 @@ import tiny_mdp
 from tiny_mdp import ACTIONS, HORIZON, STATES
 
 from omgrl_jax.algorithms import airl
-from omgrl_jax.data.records import Records, Space
+from omgrl_jax.data.records import Records
+from omgrl_jax.data.space import Space
 from omgrl_jax.learners import discriminator as discriminator_lib
 from omgrl_jax.learners import dyna, reward
 from omgrl_jax.learners import soft_actor_critic as sac

@@ -26,6 +26,8 @@ from omgrl_jax.algorithms import (
     reward_regression,
 )
 from omgrl_jax.data import records
+from omgrl_jax.data import scales as scales_lib
+from omgrl_jax.data import space as space_lib
 from omgrl_jax.learners import actor, dyna, known_reward, reward
 from omgrl_jax.learners import soft_actor_critic as sac
 from omgrl_jax.models import world
@@ -40,8 +42,8 @@ REWARD = reward.RewardConfig(hidden=(8,), steps=2, expert_windows=8, batch=4)
 def task():
     """A world and a behaviour policy with random networks, and recorded stays."""
     schema, arrays = tiny_dataset.schema(), tiny_dataset.trajectories()
-    space = records.make_space(schema)
-    scales = records.fit_scales(schema, space, arrays)
+    space = space_lib.make_space(schema)
+    scales = scales_lib.fit_scales(schema, space, arrays)
     recorded, others = (
         records.make_records(schema, space, scales, arrays, split, 3)
         for split in ("train", "validation")
@@ -279,8 +281,8 @@ def test_the_rewards_of_combo_are_the_schemas():
 def test_recorded_rewards_come_back_as_recorded():
     schema = tiny_dataset.schema("recorded")
     arrays = tiny_dataset.trajectories(rewards=True)
-    space = records.make_space(schema)
-    scales = records.fit_scales(schema, space, arrays)
+    space = space_lib.make_space(schema)
+    scales = scales_lib.fit_scales(schema, space, arrays)
     recorded = records.make_records(schema, space, scales, arrays, "train", 3)
     steps = records.transition_at(recorded, recorded.transitions)
     training = np.repeat(arrays.split == 0, arrays.lengths)

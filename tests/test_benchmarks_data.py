@@ -7,6 +7,8 @@ from absl import flags
 from data_prep import cartpole as cartpole_logs
 from data_prep import icu_sepsis as sepsis_logs
 from omgrl_jax.data import dataset, records
+from omgrl_jax.data import scales as scales_lib
+from omgrl_jax.data import space as space_lib
 from omgrl_jax.envs import cartpole, icu_sepsis, tabular
 from omgrl_jax.runtime import flags as config_flags
 
@@ -205,8 +207,8 @@ def test_sepsis_rows_are_the_states_that_were_played(sepsis, logs):
 
 def test_sepsis_states_stay_one_hot_where_methods_see_them(logs):
     schema, arrays, _ = logs
-    space = records.make_space(schema)
-    scales = records.fit_scales(schema, space, arrays)
+    space = space_lib.make_space(schema)
+    scales = scales_lib.fit_scales(schema, space, arrays)
     train = records.make_records(schema, space, scales, arrays, "train", 1)
     assert set(np.unique(train.states).tolist()) == {0.0, 1.0}
     np.testing.assert_array_equal(train.states.sum(axis=1), 1.0)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tiny_dataset
 
-from omgrl_jax.data import dataset, records
+from omgrl_jax.data import dataset
+from omgrl_jax.data import space as space_lib
 
 ACTIONS = dataset.Actions(0, low=(-1.0, 0.0), high=(1.0, 5.0))
 SCHEMA = dataset.Schema("pushes", (dataset.Feature("x"),), ACTIONS)
@@ -74,5 +75,5 @@ def test_actions_that_are_none_are_refused(actions, message):
 
 def test_who_must_choose_among_actions_refuses_them():
     with pytest.raises(ValueError, match="'pushes': its actions are continuous"):
-        records.make_space(SCHEMA)
-    assert records.make_space(SCHEMA, continuous=True).num_actions == 0
+        space_lib.make_space(SCHEMA)
+    assert space_lib.make_space(SCHEMA, continuous=True).num_actions == 0

@@ -9,6 +9,8 @@ import pytest
 
 from omgrl_jax.algorithms import combo, omg_rl
 from omgrl_jax.data import dataset, records
+from omgrl_jax.data import scales as scales_lib
+from omgrl_jax.data import space as space_lib
 from omgrl_jax.learners import behaviour, dyna, reward
 from omgrl_jax.learners import soft_actor_critic as sac
 from omgrl_jax.models import ensemble, world
@@ -56,8 +58,8 @@ def test_it_holds_what_it_says(written):
 def learned(written):
     """A world and a behaviour policy, fitted for a moment."""
     schema, arrays = written.schema, written.trajectories
-    space = records.make_space(schema)
-    scales = records.fit_scales(schema, space, arrays)
+    space = space_lib.make_space(schema)
+    scales = scales_lib.fit_scales(schema, space, arrays)
     train, validation = (
         records.make_records(schema, space, scales, arrays, name, ROLLOUT.horizon)
         for name in ("train", "validation")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from omgrl_jax.data import records as records_lib
+from omgrl_jax.data import scales as scales_lib
 from omgrl_jax.envs import heparin
 from omgrl_jax.evaluation import alignment, intervention
 from omgrl_jax.types import Dynamics, Step
@@ -70,10 +70,8 @@ def test_values_as_reported_end_at_the_limit_in_model_and_truth():
 
 def scales(doses=DOSES):
     """One state feature and one channel, both on the logarithm of aPTT over 10."""
-    one = records_lib.Standardiser(
-        jnp.array([3.0]), jnp.array([0.5]), jnp.array([True])
-    )
-    return records_lib.Scales(one, one, jnp.asarray(doses, jnp.float32))
+    one = scales_lib.Standardiser(jnp.array([3.0]), jnp.array([0.5]), jnp.array([True]))
+    return scales_lib.Scales(one, one, jnp.asarray(doses, jnp.float32))
 
 
 def steps_by_dose(params, states, actions, amounts=None):

@@ -10,6 +10,8 @@ import tiny_dataset
 from scipy import stats
 
 from omgrl_jax.data import records as records_lib
+from omgrl_jax.data import scales as scales_lib
+from omgrl_jax.data import space as space_lib
 from omgrl_jax.data import tracking
 from omgrl_jax.evaluation import dynamics, in_model
 from omgrl_jax.models import world as world_lib
@@ -17,7 +19,7 @@ from omgrl_jax.models.outcome import Outcome
 from omgrl_jax.types import Dynamics, Policy, Step, Transition
 
 # Weight is static, pulse is predicted, the last dose is tracked.
-SPACE = records_lib.Space(
+SPACE = space_lib.Space(
     names=("weight", "pulse", "dose_last"),
     stored=(0, 1),
     dynamic=(1,),
@@ -31,10 +33,10 @@ MEAN, STD = 4.0, 0.5
 
 def scale(mean, std, log=False):
     full = [jnp.array(x, jnp.float32) for x in (mean, std)]
-    return records_lib.Standardiser(*full, jnp.full(len(mean), log))
+    return scales_lib.Standardiser(*full, jnp.full(len(mean), log))
 
 
-SCALES = records_lib.Scales(
+SCALES = scales_lib.Scales(
     scale([0.0] * 3, [1.0] * 3),
     scale([MEAN], [STD], log=True),
     jnp.array([0.0, 500.0, 1000.0]),
@@ -148,8 +150,8 @@ def test_values_are_compared_up_to_the_ceiling():
 @functools.cache
 def recorded(horizon=4):
     schema, arrays = tiny_dataset.schema(), tiny_dataset.trajectories(18)
-    space = records_lib.make_space(schema, "full")
-    scales = records_lib.fit_scales(schema, space, arrays)
+    space = space_lib.make_space(schema, "full")
+    scales = scales_lib.fit_scales(schema, space, arrays)
     return records_lib.make_records(schema, space, scales, arrays, "train", horizon)
 
 
@@ -297,7 +299,7 @@ def test_outcomes_of_courses_by_hand():
 
 
 def test_a_recorded_reward_is_the_mean_of_its_channel():
-    task = records_lib.Space(
+    task = space_lib.Space(
         ("x",), (0,), (0,), (), ("reward",), 3, target=None, recorded_reward=0
     )
     plain = SCALES._replace(channel=scale([2.0], [1.0]))

@@ -11,6 +11,8 @@ import pytest
 from data_prep import bins as bins_lib
 from data_prep import virtual
 from omgrl_jax.data import records as records_lib
+from omgrl_jax.data import scales as scales_lib
+from omgrl_jax.data import space as space_lib
 from omgrl_jax.envs import clinicians, heparin, recording, stays
 from omgrl_jax.evaluation import intervention, simulation
 
@@ -31,8 +33,8 @@ def cohort():
 @functools.cache
 def task(state="history"):
     _, arrays, _, schema = cohort()
-    space = records_lib.make_space(schema, state)
-    return space, records_lib.fit_scales(schema, space, arrays)
+    space = space_lib.make_space(schema, state)
+    return space, scales_lib.fit_scales(schema, space, arrays)
 
 
 def as_records(state, split, arrays):

@@ -11,6 +11,8 @@ import pytest
 import tiny_dataset
 
 from omgrl_jax.data import records as records_lib
+from omgrl_jax.data import scales as scales_lib
+from omgrl_jax.data import space as space_lib
 from omgrl_jax.models import foresight, outcome, world
 from omgrl_jax.models.foresight import Config, Foreseen
 from omgrl_jax.ops import clinical
@@ -22,8 +24,8 @@ MEMBERS = 2
 @functools.cache
 def task():
     schema, arrays = tiny_dataset.schema(delay=1), tiny_dataset.trajectories(24)
-    space = records_lib.make_space(schema, "history")
-    scales = records_lib.fit_scales(schema, space, arrays)
+    space = space_lib.make_space(schema, "history")
+    scales = scales_lib.fit_scales(schema, space, arrays)
     train = records_lib.make_records(schema, space, scales, arrays, "train", 1)
     return space, scales, train
 

@@ -6,6 +6,8 @@ import numpy as np
 import tiny_dataset
 
 from omgrl_jax.data import records
+from omgrl_jax.data import scales as scales_lib
+from omgrl_jax.data import space as space_lib
 from omgrl_jax.evaluation import drift
 from omgrl_jax.types import Dynamics, Policy, Step
 
@@ -20,8 +22,8 @@ def test_nearest_distance_by_hand():
 
 def recorded(split):
     schema, arrays = tiny_dataset.schema(), tiny_dataset.trajectories(24)
-    space = records.make_space(schema, "paper")
-    scales = records.fit_scales(schema, space, arrays)
+    space = space_lib.make_space(schema, "paper")
+    scales = scales_lib.fit_scales(schema, space, arrays)
     return records.make_records(schema, space, scales, arrays, split, 3)
 
 

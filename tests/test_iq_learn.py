@@ -11,7 +11,8 @@ import tiny_mdp
 from tiny_mdp import ACTIONS, DISCOUNT, STATES
 
 from omgrl_jax.algorithms import iq_learn
-from omgrl_jax.data.records import Records, Space
+from omgrl_jax.data.records import Records
+from omgrl_jax.data.space import Space
 from omgrl_jax.learners import dyna
 from omgrl_jax.learners import soft_actor_critic as sac
 from omgrl_jax.ops import inverse_q

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tiny_mdp
 
-from omgrl_jax.data.records import Space
+from omgrl_jax.data.space import Space
 from omgrl_jax.learners import actor as actor_lib
 from omgrl_jax.learners import soft_actor_critic as sac
 from omgrl_jax.types import Transition

@@ -5,6 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from omgrl_jax.data import dataset, records
+from omgrl_jax.data import scales as scales_lib
+from omgrl_jax.data import space as space_lib
 from omgrl_jax.learners import behaviour
 from omgrl_jax.models import ensemble
 
@@ -27,8 +29,8 @@ def make_records():
         split=np.arange(stays) % 4 // 3,
         terminals=np.zeros(stays, bool),
     )
-    space = records.make_space(schema)
-    scales = records.fit_scales(schema, space, arrays)
+    space = space_lib.make_space(schema)
+    scales = scales_lib.fit_scales(schema, space, arrays)
     splits = [
         records.make_records(schema, space, scales, arrays, name, 1)
         for name in ("train", "validation")

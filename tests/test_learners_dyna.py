@@ -7,6 +7,8 @@ import tiny_dataset
 
 from omgrl_jax.data import buffer as buffer_lib
 from omgrl_jax.data import records
+from omgrl_jax.data import scales as scales_lib
+from omgrl_jax.data import space as space_lib
 from omgrl_jax.learners import dyna
 from omgrl_jax.learners import soft_actor_critic as sac
 from omgrl_jax.types import Dynamics, Step
@@ -14,8 +16,8 @@ from omgrl_jax.types import Dynamics, Step
 
 def task():
     schema, arrays = tiny_dataset.schema(), tiny_dataset.trajectories()
-    space = records.make_space(schema, "paper")
-    scales = records.fit_scales(schema, space, arrays)
+    space = space_lib.make_space(schema, "paper")
+    scales = scales_lib.fit_scales(schema, space, arrays)
     return space, records.make_records(schema, space, scales, arrays, "train", 2)
 
 

@@ -7,7 +7,7 @@ import pytest
 import tiny_mdp
 from tiny_mdp import ACTIONS, EVEN, HORIZON, STATES, TILTED
 
-from omgrl_jax.data.records import Space
+from omgrl_jax.data.space import Space
 from omgrl_jax.learners import reward as reward_lib
 from omgrl_jax.types import Policy, Transition
 

@@ -12,7 +12,8 @@ import tiny_mdp
 from tiny_records import MU, SPACE, data, expectile_of, optimum, trained
 
 from omgrl_jax.algorithms import multitask_iql, q_learning
-from omgrl_jax.data.records import Scales, Standardiser, transition_at
+from omgrl_jax.data.records import transition_at
+from omgrl_jax.data.scales import Scales, Standardiser
 from omgrl_jax.learners import critic as critic_lib
 from omgrl_jax.learners import following, multitask, multitask_loss
 from omgrl_jax.learners import soft_actor_critic as sac

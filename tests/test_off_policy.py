@@ -11,6 +11,8 @@ import tiny_dataset
 import tiny_mdp
 
 from omgrl_jax.data import records as records_lib
+from omgrl_jax.data import scales as scales_lib
+from omgrl_jax.data import space as space_lib
 from omgrl_jax.evaluation import episodes as episodes_lib
 from omgrl_jax.evaluation import off_policy
 from omgrl_jax.evaluation.episodes import Episodes
@@ -125,8 +127,8 @@ def test_steps_of_a_cut_stay_end_with_it():
 @functools.cache
 def split(name="train", horizon=3):
     schema, arrays = tiny_dataset.schema(delay=1), tiny_dataset.trajectories(24)
-    space = records_lib.make_space(schema)
-    scales = records_lib.fit_scales(schema, space, arrays)
+    space = space_lib.make_space(schema)
+    scales = scales_lib.fit_scales(schema, space, arrays)
     made = records_lib.make_records(schema, space, scales, arrays, name, horizon)
     return space, scales, arrays, made
 
@@ -185,7 +187,7 @@ def test_the_reported_reward_is_that_of_the_last_value_in_the_next_state():
 
 def test_a_state_without_the_last_value_has_no_reported_reward():
     schema = tiny_dataset.schema()
-    space = records_lib.make_space(schema, "paper")
+    space = space_lib.make_space(schema, "paper")
     with pytest.raises(ValueError, match="--state=full"):
         episodes_lib.reported_reward(space, split()[1])
 

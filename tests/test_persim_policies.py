@@ -12,7 +12,8 @@ from line_world import SCALES, TASK, Gain, knowing
 from experiments.persim import imagining, judging, learning, playing, policies, worlds
 from experiments.persim.units import Unit
 from omgrl_jax.data import dataset, records
-from omgrl_jax.data.records import Scales, Standardiser
+from omgrl_jax.data import space as space_lib
+from omgrl_jax.data.scales import Scales, Standardiser
 from omgrl_jax.learners import dyna
 from omgrl_jax.learners.dyna import RolloutConfig
 from omgrl_jax.learners.soft_actor_critic import AgentConfig
@@ -72,7 +73,7 @@ def ready():
         scales=SCALES,
         config=types.SimpleNamespace(learn=LEARN),
         cohort=types.SimpleNamespace(
-            data=data, space=records.make_space(data.schema), scales=ALL
+            data=data, space=space_lib.make_space(data.schema), scales=ALL
         ),
         judged=np.arange(2),
         seen=np.arange(2),

@@ -11,6 +11,8 @@ from scipy import stats
 
 from omgrl_jax.data import draws as draws_lib
 from omgrl_jax.data import records as records_lib
+from omgrl_jax.data import scales as scales_lib
+from omgrl_jax.data import space as space_lib
 from omgrl_jax.models import (
     ensemble,
     forecaster,
@@ -31,8 +33,8 @@ CONFIG = personal_outcome.Config(rank=RANK, hidden=(4,))
 @functools.cache
 def task(stays=24):
     schema, arrays = tiny_dataset.schema(delay=1), tiny_dataset.trajectories(stays)
-    space = records_lib.make_space(schema, "history")
-    scales = records_lib.fit_scales(schema, space, arrays)
+    space = space_lib.make_space(schema, "history")
+    scales = scales_lib.fit_scales(schema, space, arrays)
     train = records_lib.make_records(schema, space, scales, arrays, "train", 1)
     return space, scales, train
 
@@ -278,6 +280,6 @@ def test_average_patients_keep_the_mean_and_share_the_doubt():
 
 def test_a_state_without_history_is_refused():
     schema = tiny_dataset.schema()
-    space = records_lib.make_space(schema, "full")
+    space = space_lib.make_space(schema, "full")
     with pytest.raises(ValueError, match=r"such as 'history'.*channels \['aptt'\]"):
         personal_outcome.make(CONFIG, space, model()[1])

@@ -14,6 +14,8 @@ import tiny_world
 
 from omgrl_jax.algorithms import combo, mopo, morel
 from omgrl_jax.data import records
+from omgrl_jax.data import scales as scales_lib
+from omgrl_jax.data import space as space_lib
 from omgrl_jax.learners import critic, dyna, pessimism
 from omgrl_jax.learners import soft_actor_critic as sac
 from omgrl_jax.types import Dynamics, Spread, Step, Transition
@@ -51,8 +53,8 @@ DYNAMICS = Dynamics(sample, sample, spread)
 @functools.cache
 def task():
     schema, arrays = tiny_dataset.schema(), tiny_dataset.trajectories()
-    space = records.make_space(schema, "paper")
-    scales = records.fit_scales(schema, space, arrays)
+    space = space_lib.make_space(schema, "paper")
+    scales = scales_lib.fit_scales(schema, space, arrays)
     train = records.make_records(schema, space, scales, arrays, "train", 3)
     world = World(scales, jnp.float32(0.5), jnp.array([0.1, 0.2, 0.7]))
     return space, dyna.Data(train, world, None)

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from data_prep import virtual
-from omgrl_jax.data import records as records_lib
+from omgrl_jax.data import space as space_lib
 from omgrl_jax.data.draws import Draws
-from omgrl_jax.data.records import Scales, Standardiser
+from omgrl_jax.data.scales import Scales, Standardiser
 from omgrl_jax.envs import heparin, kinetics, recording, stays
 from omgrl_jax.evaluation import planning, simulation
 from omgrl_jax.evaluation.planning import Planning
@@ -32,7 +32,7 @@ def space():
     )
     practice = virtual.clinicians.Practice()
     schema = virtual.to_schema(virtual.Config(), bins, DISTRIBUTION, practice)
-    return records_lib.make_space(schema, "history")
+    return space_lib.make_space(schema, "history")
 
 
 def scales():

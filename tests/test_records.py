@@ -9,6 +9,9 @@ import pytest
 import tiny_dataset
 
 from omgrl_jax.data import dataset, records
+from omgrl_jax.data import rows as rows_lib
+from omgrl_jax.data import scales as scales_lib
+from omgrl_jax.data import space as space_lib
 
 # Stays of 3, 1 and 2 actions: rows 0-3, 4-5, 6-8; the first ends for good.
 SCHEMA = dataset.Schema(
@@ -33,8 +36,8 @@ ARRAYS = dataset.Trajectories(
 
 
 def make(schema=SCHEMA, arrays=ARRAYS, split="train", horizon=2, state=None):
-    space = records.make_space(schema, state)
-    scales = records.fit_scales(schema, space, arrays)
+    space = space_lib.make_space(schema, state)
+    scales = scales_lib.fit_scales(schema, space, arrays)
     return scales, records.make_records(schema, space, scales, arrays, split, horizon)
 
 
@@ -137,7 +140,7 @@ def test_scales_know_training_stays_only():
 
 
 def test_standardiser_inverts_itself_on_both_scales():
-    scale = records.Standardiser(
+    scale = scales_lib.Standardiser(
         jnp.array([2.0, 0.5]), jnp.array([4.0, 0.1]), jnp.array([False, True])
     )
     raw = jnp.array([[-6.0, 2.0], [10.0, 0.1]])
@@ -149,8 +152,8 @@ def test_standardiser_inverts_itself_on_both_scales():
 
 def test_log_scale_of_tracked_values_follows_the_channel():
     schema = tiny_dataset.schema()
-    space = records.make_space(schema)
-    scales = records.fit_scales(schema, space, tiny_dataset.trajectories())
+    space = space_lib.make_space(schema)
+    scales = scales_lib.fit_scales(schema, space, tiny_dataset.trajectories())
     logs = {n for n, log in zip(space.names, scales.state.log, strict=True) if log}
     assert logs == {"pulse", "aptt_last", "aptt_previous"}
 
@@ -158,7 +161,7 @@ def test_log_scale_of_tracked_values_follows_the_channel():
 def test_a_recorded_reward_becomes_a_channel_known_at_every_step():
     schema = dataclasses.replace(SCHEMA, reward={"kind": "recorded"})
     scales, train = make(schema)
-    space = records.make_space(schema)
+    space = space_lib.make_space(schema)
     assert space.channels == ("c", "reward") and space.recorded_reward == 1
     found = scales.channel.invert(train.outcome)[train.transitions, 1]
     np.testing.assert_allclose(found, [0.1, 0.2, 0.3, 0.5, 0.6], rtol=1e-5)
@@ -167,9 +170,9 @@ def test_a_recorded_reward_becomes_a_channel_known_at_every_step():
 
 def test_real_doses_replace_the_usual_ones():
     given = ARRAYS._replace(amounts=np.array([1.0, 2, 3, 4, 5, 6]))
-    np.testing.assert_array_equal(records.amounts_of(SCHEMA, given), given.amounts)
+    np.testing.assert_array_equal(rows_lib.amounts_of(SCHEMA, given), given.amounts)
     np.testing.assert_array_equal(
-        records.amounts_of(SCHEMA, ARRAYS), [0, 10, 20, 10, 20, 0]
+        rows_lib.amounts_of(SCHEMA, ARRAYS), [0, 10, 20, 10, 20, 0]
     )
     _, train = make(arrays=given)
     np.testing.assert_array_equal(train.amounts[train.transitions], [1, 2, 3, 5, 6])
@@ -178,8 +181,8 @@ def test_real_doses_replace_the_usual_ones():
 def test_space_of_each_state():
     schema = tiny_dataset.schema()
     paper, full = (
-        records.make_space(schema, "paper"),
-        records.make_space(schema, "full"),
+        space_lib.make_space(schema, "paper"),
+        space_lib.make_space(schema, "full"),
     )
     assert paper.names == ("weight", "pulse") and paper.tracked == ()
     assert full.names == ("weight", "pulse", "aptt_last", "aptt_age", "dose_last")

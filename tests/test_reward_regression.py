@@ -12,6 +12,7 @@ from tiny_mdp import ACTIONS, STATES
 
 from omgrl_jax.algorithms import reward_regression
 from omgrl_jax.data import records
+from omgrl_jax.data import space as space_lib
 from omgrl_jax.learners import critic, dyna, known_reward, learned_dyna, reward_network
 from omgrl_jax.learners import soft_actor_critic as sac
 
@@ -133,7 +134,7 @@ def test_a_whole_run_is_soft_optimal_under_the_recorded_reward():
 
 
 def test_without_a_known_reward_there_is_nothing_to_regress():
-    space = records.Space(tiny_world.NAMES, (0, 1, 2), (0, 1, 2), (), (), ACTIONS)
+    space = space_lib.Space(tiny_world.NAMES, (0, 1, 2), (0, 1, 2), (), (), ACTIONS)
     assert not known_reward.defined(space)
     with pytest.raises(ValueError, match=r"reward\.kind = none"):
         reward_regression.make(config_of(), space, tiny_world.DYNAMICS)

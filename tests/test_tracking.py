@@ -4,7 +4,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from omgrl_jax.data import dataset, records, tracking
+from omgrl_jax.data import dataset, tracking
+from omgrl_jax.data import rows as rows_lib
+from omgrl_jax.data import space as space_lib
 from omgrl_jax.data.tracking import Tracked
 
 # Four steps: doses, and what is reported at the end of each.
@@ -149,8 +151,8 @@ def test_recorded_stays_equal_a_plain_loop(delay, with_amounts):
         channel_measured=rng.random((rows, 1)) < 0.5,
         channel_ages=rng.integers(0, 9, (rows, 1)).astype(float),
     )
-    space = records.make_space(schema)
-    found = records.track(schema, space, arrays)
+    space = space_lib.make_space(schema)
+    found = rows_lib.track(schema, space, arrays)
 
     table = np.array([0.0, 5.0, 9.0])[arrays.actions]
     doses = arrays.amounts if with_amounts else table

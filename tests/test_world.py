@@ -9,6 +9,8 @@ import pytest
 import tiny_dataset
 
 from omgrl_jax.data import records as records_lib
+from omgrl_jax.data import scales as scales_lib
+from omgrl_jax.data import space as space_lib
 from omgrl_jax.data import tracking
 from omgrl_jax.models import ensemble, world
 from omgrl_jax.types import Step
@@ -21,8 +23,8 @@ PROPORTIONAL = world.WorldConfig((8,), (8,), "proportional", state_margin=50.0)
 @functools.cache
 def task(delay=0):
     schema, arrays = tiny_dataset.schema(delay=delay), tiny_dataset.trajectories(24)
-    space = records_lib.make_space(schema, "history")
-    scales = records_lib.fit_scales(schema, space, arrays)
+    space = space_lib.make_space(schema, "history")
+    scales = scales_lib.fit_scales(schema, space, arrays)
     train = records_lib.make_records(schema, space, scales, arrays, "train", 2)
     return space, scales, train
 
@@ -266,8 +268,8 @@ def test_the_whole_fit_gives_a_world_that_steps(state, channels):
     """Also for data without any channel, where there is no outcome to fit."""
     schema = tiny_dataset.schema("range" if channels else "none", channels=channels)
     arrays = tiny_dataset.trajectories(channels=channels)
-    space = records_lib.make_space(schema, state)
-    scales = records_lib.fit_scales(schema, space, arrays)
+    space = space_lib.make_space(schema, state)
+    scales = scales_lib.fit_scales(schema, space, arrays)
     train, validation = (
         records_lib.make_records(schema, space, scales, arrays, name, 2)
         for name in ("train", "validation")

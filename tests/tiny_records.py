@@ -5,7 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import tiny_mdp
 
-from omgrl_jax.data.records import Records, Scales, Space, Standardiser
+from omgrl_jax.data.records import Records
+from omgrl_jax.data.scales import Scales, Standardiser
+from omgrl_jax.data.space import Space
 from omgrl_jax.learners import dyna
 from omgrl_jax.models.world import WorldParams
 

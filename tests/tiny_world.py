@@ -13,10 +13,12 @@ import tiny_mdp
 from tiny_mdp import ACTIONS, NEXT, REWARD, STATES
 
 from omgrl_jax.data import records
+from omgrl_jax.data import scales as scales_lib
+from omgrl_jax.data import space as space_lib
 from omgrl_jax.types import Dynamics, Spread, Step
 
 NAMES = tuple("abc")
-SPACE = records.Space(
+SPACE = space_lib.Space(
     NAMES, (0, 1, 2), (0, 1, 2), (), ("reward",), ACTIONS, recorded_reward=0
 )
 
@@ -34,9 +36,9 @@ class World(NamedTuple):
 
 
 def world(ignorance=None):
-    one = records.Standardiser(jnp.zeros(1), jnp.ones(1), jnp.zeros(1, bool))
-    three = records.Standardiser(jnp.zeros(3), jnp.ones(3), jnp.zeros(3, bool))
-    scales = records.Scales(three, one, jnp.zeros(ACTIONS))
+    one = scales_lib.Standardiser(jnp.zeros(1), jnp.ones(1), jnp.zeros(1, bool))
+    three = scales_lib.Standardiser(jnp.zeros(3), jnp.ones(3), jnp.zeros(3, bool))
+    scales = scales_lib.Scales(three, one, jnp.zeros(ACTIONS))
     nowhere = np.zeros((STATES, ACTIONS))
     table = nowhere if ignorance is None else ignorance
     return World(scales, jnp.asarray(table, jnp.float32))

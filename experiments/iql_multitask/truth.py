@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.task import Task
-from omgrl_jax.data.records import Scales
+from omgrl_jax.data.scales import Scales
 from omgrl_jax.envs.sepsis import clinicians, optimum, stays
 from omgrl_jax.envs.sepsis.body import Dose
 from omgrl_jax.types import Array, Params, Policy

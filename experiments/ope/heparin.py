@@ -22,8 +22,10 @@ from experiments.ope.problem import (
     mixture,
 )
 from omgrl_jax import optimize
-from omgrl_jax.data import records as records_lib
-from omgrl_jax.data.records import Scales, Space
+from omgrl_jax.data import scales as scales_lib
+from omgrl_jax.data import space as space_lib
+from omgrl_jax.data.scales import Scales
+from omgrl_jax.data.space import Space
 from omgrl_jax.envs import clinicians, heparin, stays
 from omgrl_jax.evaluation import calibration, off_policy, simulation
 from omgrl_jax.evaluation.episodes import Episodes, log_of
@@ -166,8 +168,8 @@ def _pilot(config: Config) -> tuple[Space, Data]:
     seen = virtual.simulate(setting, PEOPLE, PRACTICE)
     arrays, bins, _ = virtual.to_trajectories(setting, seen)
     schema = virtual.to_schema(setting, bins, PEOPLE, PRACTICE)
-    space = records_lib.make_space(schema)
-    scales = records_lib.fit_scales(schema, space, arrays)
+    space = space_lib.make_space(schema)
+    scales = scales_lib.fit_scales(schema, space, arrays)
     edges = jnp.asarray(schema.actions.edges, jnp.float32)
     see = jax.vmap(functools.partial(simulation.recorded_states, space, scales))
     doses = jnp.asarray(seen.orders.total)

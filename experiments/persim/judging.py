@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from experiments.persim import logs as logs_lib
-from omgrl_jax.data.records import Standardiser
+from omgrl_jax.data.scales import Standardiser
 from omgrl_jax.envs.control import Control
 from omgrl_jax.models import personal
 from omgrl_jax.models.personal import Changes, Simulator

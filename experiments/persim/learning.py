@@ -16,7 +16,8 @@ import numpy as np
 from experiments.config import ALGORITHMS, Problem, RunConfig
 from experiments.training import at_home
 from omgrl_jax.algorithms import mopo
-from omgrl_jax.data.records import Records, Space
+from omgrl_jax.data.records import Records
+from omgrl_jax.data.space import Space
 from omgrl_jax.learners import dyna
 from omgrl_jax.learners.dyna import RolloutConfig
 from omgrl_jax.learners.reward_network import RewardConfig

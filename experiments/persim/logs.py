@@ -8,9 +8,12 @@ import numpy as np
 
 from omgrl_jax.actions import ActionSpace
 from omgrl_jax.data import dataset as dataset_lib
-from omgrl_jax.data import records as records_lib
+from omgrl_jax.data import rows as rows_lib
+from omgrl_jax.data import scales as scales_lib
+from omgrl_jax.data import space as space_lib
 from omgrl_jax.data.dataset import Dataset
-from omgrl_jax.data.records import Scales, Space
+from omgrl_jax.data.scales import Scales
+from omgrl_jax.data.space import Space
 from omgrl_jax.models import personal
 from omgrl_jax.models.personal import Changes
 from omgrl_jax.types import Array
@@ -129,11 +132,11 @@ def load(directory: str, past_steps: int, unseen: int = 0) -> Cohort:
             "such agents); a personal factor needs two steps at least"
         )
     count, actions = arrays.lengths.size, schema.actions.space()
-    space = records_lib.make_space(schema, continuous=True)
+    space = space_lib.make_space(schema, continuous=True)
     known = np.arange(count) < count - unseen
     learned_from = arrays._replace(split=np.where(known, 0, 1))
-    scales = records_lib.fit_scales(schema, space, learned_from)
-    raw = records_lib.raw_states(schema, space, arrays)
+    scales = scales_lib.fit_scales(schema, space, learned_from)
+    raw = rows_lib.raw_states(schema, space, arrays)
     states = scales.state.apply(jnp.asarray(raw))
     owner = np.repeat(np.arange(count), arrays.lengths + 1)
     rows = np.flatnonzero(owner[:-1] == owner[1:])  # that have a following one

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from omgrl_jax.data.records import Scales
+from omgrl_jax.data.scales import Scales
 from omgrl_jax.envs.control import Control
 from omgrl_jax.models import personal
 from omgrl_jax.models.personal import Simulator

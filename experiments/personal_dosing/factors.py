@@ -12,7 +12,7 @@ from experiments.personal_dosing.fitting import Ready
 from experiments.truth import population
 from omgrl_jax.data import dataset
 from omgrl_jax.data.draws import Draws
-from omgrl_jax.data.records import Scales
+from omgrl_jax.data.scales import Scales
 from omgrl_jax.envs import heparin, kinetics, patients
 from omgrl_jax.models.forecaster import PersonalParams
 from omgrl_jax.models.personal_outcome import PersonalOutcome

@@ -11,7 +11,7 @@ from experiments.personal_dosing import people
 from experiments.personal_dosing.fitting import Ready
 from experiments.task import Task
 from omgrl_jax.data.draws import Draws
-from omgrl_jax.data.records import Scales
+from omgrl_jax.data.scales import Scales
 from omgrl_jax.models import outcome as outcome_lib
 from omgrl_jax.models.forecaster import PersonalParams
 from omgrl_jax.models.outcome import Outcomes

@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from experiments.task import Task
-from omgrl_jax.data.records import Scales, Space
+from omgrl_jax.data.scales import Scales
+from omgrl_jax.data.space import Space
 from omgrl_jax.learners import reward_network
 from omgrl_jax.learners.reward_network import RewardConfig
 from omgrl_jax.ops import clinical

@@ -13,7 +13,7 @@ from experiments.personal_dosing.fitting import Ready
 from experiments.personal_dosing.rewards import Goal
 from experiments.truth import TREATMENT
 from experiments.ward import Ward
-from omgrl_jax.data.records import Scales
+from omgrl_jax.data.scales import Scales
 from omgrl_jax.envs import stays
 from omgrl_jax.evaluation import planning, simulation
 from omgrl_jax.evaluation.planning import Planning

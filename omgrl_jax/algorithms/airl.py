@@ -18,7 +18,7 @@ import functools
 from collections.abc import Callable
 
 from omgrl_jax import optimize
-from omgrl_jax.data.records import Space
+from omgrl_jax.data.space import Space
 from omgrl_jax.learners import discriminator as discriminator_lib
 from omgrl_jax.learners import dyna, learned_dyna, pessimism
 from omgrl_jax.learners import reward as reward_lib

@@ -11,7 +11,7 @@ import dataclasses
 
 import jax
 
-from omgrl_jax.data.records import Space
+from omgrl_jax.data.space import Space
 from omgrl_jax.learners import dyna, recorded
 from omgrl_jax.learners import soft_actor_critic as sac
 from omgrl_jax.ops import value

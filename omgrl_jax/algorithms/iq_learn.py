@@ -23,7 +23,8 @@ import optax
 
 from omgrl_jax import networks, optimize
 from omgrl_jax.data import records as records_lib
-from omgrl_jax.data.records import Records, Space
+from omgrl_jax.data.records import Records
+from omgrl_jax.data.space import Space
 from omgrl_jax.learners import dyna
 from omgrl_jax.learners import soft_actor_critic as sac
 from omgrl_jax.ops import inverse_q

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import optax
 
 from omgrl_jax import optimize
-from omgrl_jax.data.records import Space
+from omgrl_jax.data.space import Space
 from omgrl_jax.learners import actor as actor_lib
 from omgrl_jax.learners import critic as critic_lib
 from omgrl_jax.learners import dyna, implicit, recorded

@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 
 from omgrl_jax import optimize
-from omgrl_jax.data.records import Space
+from omgrl_jax.data.space import Space
 from omgrl_jax.learners import dyna, learned_dyna, pessimism, reward_network
 from omgrl_jax.learners import soft_actor_critic as sac
 from omgrl_jax.types import Algorithm, Array, Dynamics, Key, Metrics, Params, Transition

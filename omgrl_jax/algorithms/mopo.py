@@ -11,7 +11,7 @@ conservative.
 
 import dataclasses
 
-from omgrl_jax.data.records import Space
+from omgrl_jax.data.space import Space
 from omgrl_jax.learners import dyna, known_dyna, pessimism
 from omgrl_jax.learners import soft_actor_critic as sac
 from omgrl_jax.types import Algorithm, Dynamics, Spread

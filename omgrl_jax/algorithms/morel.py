@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 
 from omgrl_jax.data import records as records_lib
-from omgrl_jax.data.records import Space
+from omgrl_jax.data.space import Space
 from omgrl_jax.learners import dyna, known_dyna
 from omgrl_jax.learners import pessimism as pessimism_lib
 from omgrl_jax.learners import soft_actor_critic as sac

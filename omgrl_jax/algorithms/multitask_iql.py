@@ -31,7 +31,8 @@ import optax
 
 from omgrl_jax import optimize
 from omgrl_jax.data import records as records_lib
-from omgrl_jax.data.records import Records, Space
+from omgrl_jax.data.records import Records
+from omgrl_jax.data.space import Space
 from omgrl_jax.learners import dyna, following, multitask, multitask_loss, recorded
 from omgrl_jax.learners import soft_actor_critic as sac
 from omgrl_jax.types import Algorithm, Array, Key, Metrics, Params

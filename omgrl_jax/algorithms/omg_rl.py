@@ -13,7 +13,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from omgrl_jax.data.records import Space
+from omgrl_jax.data.space import Space
 from omgrl_jax.learners import dyna, learned_dyna, pessimism
 from omgrl_jax.learners import reward as reward_lib
 from omgrl_jax.learners import soft_actor_critic as sac

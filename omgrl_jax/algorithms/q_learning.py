@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import optax
 
 from omgrl_jax import optimize
-from omgrl_jax.data.records import Space
+from omgrl_jax.data.space import Space
 from omgrl_jax.learners import critic as critic_lib
 from omgrl_jax.learners import dyna, recorded
 from omgrl_jax.learners import soft_actor_critic as sac

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 
 from omgrl_jax import optimize
 from omgrl_jax.data import records as records_lib
-from omgrl_jax.data.records import Space
+from omgrl_jax.data.space import Space
 from omgrl_jax.learners import (
     dyna,
     known_reward,

@@ -7,7 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import stats
 
-from omgrl_jax.data.records import Records, Space, Standardiser
+from omgrl_jax.data.records import Records
+from omgrl_jax.data.scales import Standardiser
+from omgrl_jax.data.space import Space
 from omgrl_jax.models.world import World, WorldParams
 from omgrl_jax.types import Array, Dynamics, Params, Step
 

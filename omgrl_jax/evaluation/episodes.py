@@ -9,7 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from omgrl_jax.data import records as records_lib
-from omgrl_jax.data.records import Records, Scales, Space
+from omgrl_jax.data.records import Records
+from omgrl_jax.data.scales import Scales
+from omgrl_jax.data.space import Space
 from omgrl_jax.learners import fitted_q
 from omgrl_jax.learners.actor import log_prob_of
 from omgrl_jax.ops import clinical, estimators

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from omgrl_jax.data import records as records_lib
-from omgrl_jax.data.records import Records, Space
+from omgrl_jax.data.records import Records
+from omgrl_jax.data.space import Space
 from omgrl_jax.models.rollout import rollout
 from omgrl_jax.models.world import World, WorldParams
 from omgrl_jax.ops import clinical

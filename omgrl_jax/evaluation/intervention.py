@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import stats
 
-from omgrl_jax.data.records import Scales, Space
+from omgrl_jax.data.scales import Scales
+from omgrl_jax.data.space import Space
 from omgrl_jax.envs import clinicians, heparin
 from omgrl_jax.evaluation import simulation
 from omgrl_jax.types import Array, Dynamics, Key, Params

@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from omgrl_jax.data.records import Scales, Space
+from omgrl_jax.data.scales import Scales
+from omgrl_jax.data.space import Space
 from omgrl_jax.envs import heparin, recording, stays
 from omgrl_jax.evaluation import simulation
 from omgrl_jax.models import foresight

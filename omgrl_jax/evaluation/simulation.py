@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 
 from omgrl_jax.data import tracking
-from omgrl_jax.data.records import Scales, Space
+from omgrl_jax.data.scales import Scales
+from omgrl_jax.data.space import Space
 from omgrl_jax.envs import heparin, stays
 from omgrl_jax.ops import clinical
 from omgrl_jax.types import Array, Key, Params

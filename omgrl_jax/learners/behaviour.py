@@ -6,7 +6,9 @@ from typing import Any
 
 import jax
 
-from omgrl_jax.data.records import Records, Scales, Space
+from omgrl_jax.data.records import Records
+from omgrl_jax.data.scales import Scales
+from omgrl_jax.data.space import Space
 from omgrl_jax.learners import actor as actor_lib
 from omgrl_jax.models import ensemble
 from omgrl_jax.types import Array, Key, Params, Policy

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from omgrl_jax import networks, optimize
-from omgrl_jax.data.records import Space
+from omgrl_jax.data.space import Space
 from omgrl_jax.learners.actor import log_prob_of
 from omgrl_jax.learners.reward_network import RewardConfig, make_value
 from omgrl_jax.ops import adversarial

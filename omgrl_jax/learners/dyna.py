@@ -8,7 +8,8 @@ import jax.numpy as jnp
 
 from omgrl_jax.data import buffer as buffer_lib
 from omgrl_jax.data import records as records_lib
-from omgrl_jax.data.records import Records, Space
+from omgrl_jax.data.records import Records
+from omgrl_jax.data.space import Space
 from omgrl_jax.learners.soft_actor_critic import (
     Agent,
     AgentConfig,

@@ -6,7 +6,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from omgrl_jax.data.records import Records, Space
+from omgrl_jax.data.records import Records
+from omgrl_jax.data.space import Space
 from omgrl_jax.types import Array
 
 

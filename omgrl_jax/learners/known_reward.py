@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from omgrl_jax.data.records import Scales, Space
+from omgrl_jax.data.scales import Scales
+from omgrl_jax.data.space import Space
 from omgrl_jax.ops import clinical
 from omgrl_jax.types import Array, Transition
 

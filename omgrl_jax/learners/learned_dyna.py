@@ -17,7 +17,7 @@ import optax
 from omgrl_jax import optimize
 from omgrl_jax.data import buffer as buffer_lib
 from omgrl_jax.data import records as records_lib
-from omgrl_jax.data.records import Space
+from omgrl_jax.data.space import Space
 from omgrl_jax.learners import dyna, known_reward
 from omgrl_jax.learners import soft_actor_critic as sac
 from omgrl_jax.learners.pessimism import Pessimism

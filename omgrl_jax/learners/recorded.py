@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from omgrl_jax.data import records as records_lib
-from omgrl_jax.data.records import Space
+from omgrl_jax.data.space import Space
 from omgrl_jax.learners import dyna, known_reward
 from omgrl_jax.learners.soft_actor_critic import AgentConfig, RewardFunction
 from omgrl_jax.types import Key, Metrics, Transition

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from omgrl_jax import optimize
-from omgrl_jax.data.records import Space
+from omgrl_jax.data.space import Space
 from omgrl_jax.learners import reward_network
 from omgrl_jax.learners.actor import log_prob_of
 from omgrl_jax.learners.reward_network import INPUTS, RewardConfig, make_value

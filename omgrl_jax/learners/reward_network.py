@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from omgrl_jax import networks, optimize
-from omgrl_jax.data.records import Space
+from omgrl_jax.data.space import Space
 from omgrl_jax.learners.actor import log_prob_of
 from omgrl_jax.ops import irl
 from omgrl_jax.types import Array, Key, Metrics, Params, Transition

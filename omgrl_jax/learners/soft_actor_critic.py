@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from omgrl_jax import optimize
-from omgrl_jax.data.records import Space
+from omgrl_jax.data.space import Space
 from omgrl_jax.learners import actor as actor_lib
 from omgrl_jax.learners import critic as critic_lib
 from omgrl_jax.ops import policy as policy_ops

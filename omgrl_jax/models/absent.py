@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import jax.numpy as jnp
 
-from omgrl_jax.data.records import Scales
+from omgrl_jax.data.scales import Scales
 from omgrl_jax.models.world import World, WorldParams
 from omgrl_jax.types import Dynamics
 

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from omgrl_jax import networks
-from omgrl_jax.data.records import Scales, Space
+from omgrl_jax.data.scales import Scales
+from omgrl_jax.data.space import Space
 from omgrl_jax.models.example import Example
 from omgrl_jax.ops import likelihood
 from omgrl_jax.types import Array, Key, Params

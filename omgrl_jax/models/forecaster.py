@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from omgrl_jax.data.records import Scales
+from omgrl_jax.data.scales import Scales
 from omgrl_jax.models.outcome import Outcomes
 from omgrl_jax.models.personal_outcome import Member, PersonalOutcome
 from omgrl_jax.ops.belief import Belief

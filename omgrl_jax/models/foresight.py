@@ -23,7 +23,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from omgrl_jax.data import tracking
-from omgrl_jax.data.records import Scales, Space
+from omgrl_jax.data.scales import Scales
+from omgrl_jax.data.space import Space
 from omgrl_jax.models import outcome as outcome_lib
 from omgrl_jax.types import Array, Params
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from omgrl_jax.data.draws import Draws
-from omgrl_jax.data.records import Scales
+from omgrl_jax.data.scales import Scales
 from omgrl_jax.models.personal_outcome import PersonalOutcome
 from omgrl_jax.ops import belief as belief_lib
 from omgrl_jax.ops.belief import Belief

@@ -27,7 +27,8 @@ import jax.numpy as jnp
 
 from omgrl_jax import networks
 from omgrl_jax.data.draws import Draws
-from omgrl_jax.data.records import Scales, Space
+from omgrl_jax.data.scales import Scales
+from omgrl_jax.data.space import Space
 from omgrl_jax.models import outcome as outcome_lib
 from omgrl_jax.ops import belief as belief_lib
 from omgrl_jax.ops import likelihood

@@ -14,7 +14,9 @@ import jax
 import jax.numpy as jnp
 
 from omgrl_jax.data import tracking
-from omgrl_jax.data.records import Records, Scales, Space
+from omgrl_jax.data.records import Records
+from omgrl_jax.data.scales import Scales
+from omgrl_jax.data.space import Space
 from omgrl_jax.models import ensemble
 from omgrl_jax.models import features as features_lib
 from omgrl_jax.models import outcome as outcome_lib

@@ -1,0 +1,88 @@
+"""The static shape of a task: which features, channels and actions there are."""
+
+import dataclasses
+
+from omgrl_jax.data import tracking
+from omgrl_jax.data.schema import Schema
+
+
+@dataclasses.dataclass(frozen=True)
+class Space:
+    """The static shape of a task: hashable, known when functions are traced.
+
+    Attributes:
+      names: the `S` state features: stored ones first, then tracked ones.
+      stored: columns of the dataset's features that the state consists of.
+      dynamic: state indices that a model predicts (stored and not static).
+      tracked: rules of the remaining features.
+      channels: names of the `C` auxiliary channels.
+      num_actions: `A`.
+      target: (channel index, low, high) of the clinical reward, or None.
+      recorded_reward: index of the channel that carries a recorded reward, or None.
+    """
+
+    names: tuple[str, ...]
+    stored: tuple[int, ...]
+    dynamic: tuple[int, ...]
+    tracked: tuple[tracking.Tracked, ...]
+    channels: tuple[str, ...]
+    num_actions: int
+    target: tuple[int, float, float] | None = None
+    recorded_reward: int | None = None
+
+    @property
+    def state_dim(self) -> int:
+        """Number of state features `S`."""
+        return len(self.names)
+
+    @property
+    def num_stored(self) -> int:
+        """Number of stored (not tracked) state features."""
+        return len(self.stored)
+
+
+def make_space(
+    schema: Schema, state: str | None = None, continuous: bool = False
+) -> Space:
+    """The shape of the task that a schema and one of its states describe.
+
+    Args:
+      schema: the dataset's schema.
+      state: name of the state; None for the default.
+      continuous: whether actions may be continuous, for models that know them;
+        algorithms choose among discrete ones.
+
+    Returns:
+      The space; where actions are continuous `num_actions` is 0.
+
+    Raises:
+      ValueError: if actions are continuous and must not be.
+    """
+    if not schema.actions.count and not continuous:
+        raise ValueError(
+            f"dataset '{schema.name}': its actions are continuous; this needs discrete "
+            "ones (bins of doses, for example). Only experiments.persim takes others"
+        )
+    stored, tracked = schema.state(state)
+    names = [schema.features[i].name for i in stored] + [t.name for t in tracked]
+    dynamic = [k for k, i in enumerate(stored) if not schema.features[i].static]
+    channels = list(schema.channel_names)
+    target = None
+    recorded = None
+    if schema.reward.get("kind") == "range":
+        index = channels.index(schema.reward["channel"])
+        low, high = schema.channels[index].target or (0.0, 0.0)
+        target = (index, float(low), float(high))
+    elif schema.reward.get("kind") == "recorded":
+        recorded = len(channels)
+        channels.append("reward")
+    return Space(
+        names=tuple(names),
+        stored=tuple(stored),
+        dynamic=tuple(dynamic),
+        tracked=tuple(tracked),
+        channels=tuple(channels),
+        num_actions=schema.actions.count,
+        target=target,
+        recorded_reward=recorded,
+    )
