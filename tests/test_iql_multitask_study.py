@@ -17,7 +17,14 @@ from experiments.config import RunConfig
 from experiments.iql_multitask import (
     __main__ as script,
 )
-from experiments.iql_multitask import clinical, page, sections, study, truth
+from experiments.iql_multitask import (
+    clinical,
+    learning,
+    page,
+    sections,
+    study,
+    truth,
+)
 from experiments.iql_multitask.config import StudyConfig
 from omgrl_jax.algorithms import multitask_iql
 from omgrl_jax.data import dataset
@@ -30,7 +37,7 @@ from omgrl_jax.models.ensemble import FitConfig
 from omgrl_jax.types import Policy
 
 STUDY = StudyConfig(
-    methods=("multitask_iql", "boosted_q"),
+    methods=("multitask_iql",),
     stays=120,
     swept_states=5,
     boosted=boosted_q.Config(iterations=2, trees=3),
@@ -130,14 +137,28 @@ def by_pressure(params, states):
 
 
 def test_a_learned_policy_gives_what_its_actions_say(task):
-    came = truth.learned(
-        task, Policy(always), truth.acting(task, jnp.int32(8), False), 0, 30, 0.99
-    )
+    both = (Policy(always), Policy(always))
+    given = truth.acting(task, jnp.int32(8), jnp.int32(0))
+    came = truth.learned(task, both, given, 0, 30, 0.99)
     table = truth.doses(task)
     np.testing.assert_allclose(came.pressor, table.pressor[8], rtol=1e-5)
     # 18 doses at most, of who dies fewer.
     assert np.max(came.fluid) <= 18 * table.fluid[8] / 1000 + 1e-4
     assert np.max(came.fluid) > 17 * table.fluid[8] / 1000
+    # In half of the decisions the other one gives nothing.
+    given = truth.acting(task, jnp.int32(8), jnp.int32(0), share=0.5)
+    mixed = truth.learned(task, both, given, 0, 30, 0.99)
+    np.testing.assert_allclose(np.mean(mixed.pressor), table.pressor[8] / 2, rtol=0.2)
+
+
+def test_boosted_trees_are_a_method_like_others(task):
+    first, second = learning.learn(STUDY, CONFIG, task, None, "boosted_q", None)
+    states = task.test.states[:7]
+    values = first.values(states)
+    assert values.shape == (7, 9)
+    chosen = first.policy.log_probs(first.params, states).argmax(axis=-1)
+    np.testing.assert_array_equal(chosen, values.argmax(axis=-1))
+    np.testing.assert_array_equal(values, second.values(states))
 
 
 def test_who_doses_by_pressure_passes_its_test_alone(task):

@@ -66,10 +66,10 @@ def rows(
       mean over a simulator's new patients, None where there is none.
     """
     behaviour = estimating.calibrated(task, models, index)
-    judged = behaviour
+    judged, share = behaviour, 1.0
     if name != "behavioural_cloning":
         mixed = off_policy.softened(policy[0], behaviour[0], config.soften)
-        judged = mixed, (policy[1], behaviour[1])
+        judged, share = (mixed, (policy[1], behaviour[1])), config.soften
     seed = config.seed_list[index]
     key = jax.random.fold_in(jax.random.key(seed), PURPOSE)
     found = off_policy.evaluate(
@@ -77,9 +77,9 @@ def rows(
     )
     real = None
     if truth.known(task):
-        given = truth.acting(task, judged[1], greedy=False)
-        discount = config.off_policy.discount
-        came = truth.learned(task, judged[0], given, seed, config.patients, discount)
+        given = truth.acting(task, policy[1], behaviour[1], share=share)
+        both, discount = (policy[0], behaviour[0]), config.off_policy.discount
+        came = truth.learned(task, both, given, seed, config.patients, discount)
         real = float(np.mean(came.value))
     same = {"policy": name, "mode": "stochastic", "seed": seed, "truth": real}
     return [

@@ -6,7 +6,7 @@ from typing import Any
 
 import tqdm
 
-from experiments import fitting, judging
+from experiments import estimating, fitting, judging
 from experiments.config import RunConfig
 from experiments.fitting import Models
 from experiments.iql_multitask import clinical, estimates, learning, truth
@@ -101,7 +101,7 @@ class Judge:
             found["policies"] = [
                 {"policy": name, "mode": mode, "seed": seed, **truth.row(came)}
                 for mode in judging.MODES
-                for came in [self._treated(one, mode == "greedy", seed)]
+                for came in [self._treated(one, mode == "greedy", index)]
             ]
         if not self._study.estimated_seeds or index < self._study.estimated_seeds:
             shared = (config, task, self._models, self._stays)
@@ -109,10 +109,13 @@ class Judge:
         belief = estimates.belief_row(config, self._stays, name, one, seed)
         return {**found, "belief": [belief] if belief else []}
 
-    def _treated(self, one: Learned, greedy: bool, seed: int) -> truth.Outcome:
-        given = truth.acting(self._task, one.params, greedy)
-        patients, discount = self._config.patients, self._config.off_policy.discount
-        return truth.learned(self._task, one.policy, given, seed, patients, discount)
+    def _treated(self, one: Learned, greedy: bool, index: int) -> truth.Outcome:
+        config, task = self._config, self._task
+        usual = estimating.calibrated(task, self._models, index)
+        given = truth.acting(task, one.params, usual[1], greedy)
+        seed, both = config.seed_list[index], (one.policy, usual[0])
+        discount = config.off_policy.discount
+        return truth.learned(task, both, given, seed, config.patients, discount)
 
     def _references(self) -> Rows:
         config, task = self._config, self._task

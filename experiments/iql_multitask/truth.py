@@ -21,12 +21,16 @@ class Acting(NamedTuple):
 
     Attributes:
       params: its parameters.
+      usual: parameters of the policy that decides in its place now and then.
+      share: [] share of decisions in which that one does.
       scales: the training scales.
       doses: leaves [A], the dose of each action.
       greedy: [] bool, take the likeliest action.
     """
 
     params: Params
+    usual: Params
+    share: Array
     scales: Scales
     doses: Dose
     greedy: Array
@@ -72,33 +76,52 @@ def doses(task: Task) -> Dose:
     )
 
 
-def acting(task: Task, params: Params, greedy: bool) -> Acting:
-    """A learned policy's parameters made ready to act."""
-    return Acting(params, task.scales, doses(task), jnp.bool_(greedy))
+def acting(
+    task: Task, params: Params, usual: Params, greedy: bool = False, share: float = 0.0
+) -> Acting:
+    """How a learned policy acts.
+
+    Args:
+      task: the task.
+      params: the policy's parameters.
+      usual: those of the other policy.
+      greedy: whether it takes its likeliest action.
+      share: share of decisions that are the other policy's.
+    """
+    table = doses(task)
+    return Acting(
+        params, usual, jnp.float32(share), task.scales, table, jnp.bool_(greedy)
+    )
 
 
 def learned(
-    task: Task, policy: Policy, given: Acting, seed: int, patients: int, discount: float
+    task: Task,
+    policies: tuple[Policy, Policy],
+    given: Acting,
+    seed: int,
+    patients: int,
+    discount: float,
 ) -> Outcome:
     """What a learned policy does to a seed's new patients.
 
     Args:
       task: the task.
-      policy: the policy; the same object is compiled once.
-      given: how it acts.
+      policies: the policy, and the one that decides now and then in its place; the
+        same objects are compiled once, however they act.
+      given: how they act.
       seed: the seed.
       patients: how many.
       discount: discount factor.
     """
     stored = task.space.stored
-    run = (world(task), policy, stored, patients, discount)
+    run = (world(task), policies, stored, patients, discount)
     return _learned(*run, _key(seed), given)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2, 3, 4))
 def _learned(
     world: stays.World,
-    policy: Policy,
+    policies: tuple[Policy, Policy],
     stored: tuple[int, ...],
     patients: int,
     discount: float,
@@ -107,7 +130,10 @@ def _learned(
 ) -> Outcome:
     def act(memory: None, key: Array, bedside: stays.Bedside) -> tuple[None, Dose]:
         state = given.scales.state.apply(bedside.row.features[np.asarray(stored)])
-        log_probs = policy.log_probs(given.params, state)
+        log_probs = jnp.logaddexp(
+            jnp.log1p(-given.share) + policies[0].log_probs(given.params, state),
+            jnp.log(given.share) + policies[1].log_probs(given.usual, state),
+        )
         drawn = jax.random.categorical(key, log_probs)
         action = jnp.where(given.greedy, jnp.argmax(log_probs), drawn)
         return memory, jax.tree.map(lambda x: x[action], given.doses)

@@ -99,9 +99,9 @@ def _trees(config: Config, column: int, seed: int) -> HistGradientBoostingRegres
         max_iter=config.trees,
         max_leaf_nodes=config.leaves,
         min_samples_leaf=config.rows_per_leaf,
-        categorical_features=[column],
+        categorical_features=[column],  # pyright: ignore[reportArgumentType]
         # Left to itself it would hold rows back, of stays that the others are from.
-        early_stopping=False,
+        early_stopping=False,  # pyright: ignore[reportArgumentType]
         random_state=seed,
     )
 
