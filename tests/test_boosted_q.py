@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import threadpoolctl
 import tiny_mdp
 from tiny_records import COUNTS, data, optimum
 
@@ -14,6 +15,13 @@ from omgrl_jax.data.records import transition_at
 from omgrl_jax.learners import boosted_q
 
 CONFIG = boosted_q.Config(iterations=25, trees=3, learning_rate=0.9, rows_per_leaf=1)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Trees this small wait for their threads longer than they grow."""
+    with threadpoolctl.threadpool_limits(1, "openmp"):
+        yield
 
 
 @functools.cache

@@ -158,6 +158,7 @@ def make(config: Config, space: Space) -> Algorithm:
     learn = recorded.make_epoch(config.agent.updates, space, step)
     look = recorded.make_epoch(1, space, step)
     keep_best = _make_keeper(config, network, channels)
+    ask = values(config, space)
 
     def stand_still(state: State, key: Key, data: dyna.Data) -> tuple[State, Metrics]:
         return state, look(state, key, data)[1]

@@ -94,8 +94,8 @@ def make_loss(
         heads = network.heads(params, steps.state, batch.scale, key)
         q_taken = _q_taken(network.heads(target, steps.state, batch.scale), steps)
         both = jnp.stack([steps.state, steps.next_state])
-        still = jax.lax.stop_gradient(params)
-        v_tm1, v_t = network.heads(still, both, batch.scale).v
+        # Without dropout; the parts hold both constant.
+        v_tm1, v_t = network.heads(params, both, batch.scale).v
         value, metrics = value_loss(heads, steps.state, q_taken)
         bellman, critic_metrics = td_loss(heads, steps, batch.rewards, v_t)
         policy, actor_metrics = policy_loss(
