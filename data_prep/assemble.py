@@ -1,19 +1,28 @@
 """Puts the steps together: selections, cohort, grid, imputation, doses, dataset."""
 
-import time
 from collections import Counter
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import tqdm
 
 from data_prep import bins as bins_lib
-from data_prep import charting, heparin_doses, hold, items, measurements, selections
+from data_prep import (
+    charting,
+    command,
+    heparin_doses,
+    hold,
+    measurements,
+    people,
+    selections,
+)
 from data_prep import cohort as cohort_lib
 from data_prep import grid as grid_lib
+from data_prep import states as states_lib
 from data_prep import tables as tables_lib
+from data_prep.clock import Clock
 from data_prep.config import ARTERIAL_CO2, Config
+from data_prep.items import HEPARIN
 from data_prep.measurements import Measurements, Repairs
 from data_prep.sources import Source
 from omgrl_jax.data import dataset
@@ -21,23 +30,7 @@ from omgrl_jax.data import dataset
 _STAGES = 8
 
 
-class Built(NamedTuple):
-    """What `build` makes.
-
-    Attributes:
-      schema: the dataset's description.
-      trajectories: its arrays.
-      tables: the small tables beside it, name -> CSV text.
-      seconds: how long each stage took.
-    """
-
-    schema: dataset.Schema
-    trajectories: dataset.Trajectories
-    tables: dict[str, str]
-    seconds: dict[str, float]
-
-
-def build(source: Source, config: Config) -> Built:
+def build(source: Source, config: Config) -> command.Built:
     """Extracts the cohort.
 
     The state of row t knows what was charted at or before hour t; the action of row t
@@ -56,38 +49,34 @@ def build(source: Source, config: Config) -> Built:
       ValueError: if no usable cohort is left.
     """
     repairs: Repairs = Counter()
-    begun: dict[str, float] = {}
     with tqdm.tqdm(total=_STAGES, unit="stage", disable=None) as bar:
-
-        def stage(name: str) -> None:
-            begun[name] = time.perf_counter()
-            bar.set_description(name)
-            bar.update()
-
+        stage = command.Stages(bar)
         stage("heparin")
         metavision = selections.heparin_metavision(source)
         doses = _doses(source, metavision, config, repairs)
         stage("cohort")
-        cohort, flow = _cohort(source, doses, config)
+        cohort, sieve = _cohort(source, doses, config)
         cohort["metavision"] = cohort["icustay_id"].isin(metavision["icustay_id"])
         stage("CHARTEVENTS")
-        charted = _collect(source, "chartevents", cohort, repairs, bar)
+        charted = _collect(source, "chartevents", cohort, repairs, stage)
         stage("LABEVENTS")
-        drawn = _collect(source, "labevents", cohort, repairs, bar)
+        drawn = _collect(source, "labevents", cohort, repairs, stage)
         gas = ARTERIAL_CO2[config.arterial_co2]
-        drawn = measurements.match_specimen(drawn, gas, repairs)
+        drawn = measurements.match_specimen(drawn, [gas], HEPARIN, repairs)
         found = measurements.concatenate([charted, drawn])
-        cohort, split, found, flow = _settle(cohort, found, flow, config)
+        cohort, split, found = _settle(cohort, found, sieve, config)
+        clock = Clock(cohort["hours"].to_numpy(np.int64))
         stage("sample and hold")
-        found = measurements.merge_duplicates(found, repairs)
+        found = measurements.merge_duplicates(found, HEPARIN, repairs)
         weight = hold.weight_at_start(
-            found, cohort_lib.metavision_weights(metavision, cohort), repairs
+            found, HEPARIN, cohort_lib.metavision_weights(metavision, cohort), repairs
         )
         grid = grid_lib.make(cohort, found, weight, gas, config.intubated, repairs)
         stage("imputation")
-        filled = grid_lib.fill(
-            grid,
-            cohort,
+        filled = states_lib.fill(
+            grid.states,
+            clock,
+            cohort["patient"].to_numpy(),
             split == 0,
             donors=config.donors,
             seed=config.seed,
@@ -100,22 +89,31 @@ def build(source: Source, config: Config) -> Built:
         stage("dataset")
         schema, trajectories = _dataset(cohort, split, grid, filled, amounts, config)
     suppress = config.suppress_small_counts
-    known = ~np.isnan(grid.values)
-    return Built(
+    known = ~np.isnan(grid.states.values)
+    return command.Built(
         schema,
         trajectories,
         {
-            "cohort_flow": tables_lib.cohort_flow(flow, suppress),
+            "cohort_flow": tables_lib.cohort_flow(sieve.flow, suppress),
             "repairs": tables_lib.repairs(repairs, suppress),
             "missingness": tables_lib.missingness(
-                [*(feature.name for feature in grid.features), "aptt"],
-                np.column_stack([grid.fresh, grid.aptt.fresh]),
+                [*grid.states.names, "aptt"],
+                np.column_stack([grid.states.fresh, grid.aptt.fresh]),
                 np.column_stack([known, ~np.isnan(grid.aptt.value)]),
                 np.ones((known.shape[0], known.shape[1] + 1), bool),
             ),
-            "table1": tables_lib.baseline(cohort, weight, suppress),
+            "table1": tables_lib.baseline(
+                cohort["subject_id"],
+                [
+                    *tables_lib.demographics(cohort, weight),
+                    ("hours from first dose, median [quartiles]", cohort["hours"]),
+                    ("died within the window", cohort["died"]),
+                    ("charted in MetaVision", cohort["metavision"]),
+                ],
+                suppress,
+            ),
         },
-        dict(zip(begun, np.diff([*begun.values(), time.perf_counter()]), strict=True)),
+        stage.seconds(),
     )
 
 
@@ -132,17 +130,17 @@ def _doses(
 
 def _cohort(
     source: Source, doses: heparin_doses.Doses, config: Config
-) -> tuple[pd.DataFrame, list[cohort_lib.Flow]]:
+) -> tuple[pd.DataFrame, people.Sieve]:
     rules = cohort_lib.Rules(
         config.min_age,
         config.min_hours,
         config.max_hours,
         config.tail_hours if config.tail_hours >= 0 else None,
     )
-    cohort, flow = cohort_lib.select(selections.stays(source), doses, rules)
+    cohort, sieve = cohort_lib.select(selections.stays(source), doses, rules)
     if cohort.empty:
-        raise ValueError(_nobody(flow))
-    return cohort, flow
+        raise ValueError(sieve.nobody())
+    return cohort, sieve
 
 
 def _collect(
@@ -150,59 +148,43 @@ def _collect(
     table: str,
     cohort: pd.DataFrame,
     repairs: Repairs,
-    bar: tqdm.tqdm,
+    stage: command.Stages,
 ) -> Measurements:
     """Streams one table; only the cleaned numbers are kept."""
-    reach = max(
-        v.hold_hours for v in items.VARIABLES.values() if np.isfinite(v.hold_hours)
-    )
+    clock = Clock(cohort["hours"].to_numpy(np.int64))
+    windows = people.windows(cohort, clock, HEPARIN.reach_hours)
     start = cohort["start"].to_numpy(np.int64)
-    parts, rows = [], 0
-    for batch in selections.measurements(
-        source, table, cohort_lib.windows(cohort, reach)
-    ):
-        parts.append(measurements.clean(batch, start, repairs))
-        rows += len(batch)
-        bar.set_postfix(records=f"{rows:,}")
-    return measurements.concatenate(parts)
+    return measurements.gather(
+        selections.measurements(source, table, windows, HEPARIN),
+        start,
+        HEPARIN,
+        repairs,
+        stage.rows,
+    )
 
 
 def _settle(
     cohort: pd.DataFrame,
     found: Measurements,
-    flow: list[cohort_lib.Flow],
+    sieve: people.Sieve,
     config: Config,
-) -> tuple[pd.DataFrame, np.ndarray, Measurements, list[cohort_lib.Flow]]:
+) -> tuple[pd.DataFrame, np.ndarray, Measurements]:
     """Applies the last rule, draws the split and orders stays by opaque patient."""
-    kept = np.arange(len(cohort))
+    place = np.arange(len(cohort))
     if config.require_aptt:
         # Without a single aPTT a stay has no clinical reward at any hour.
-        tested = found.stay[found.variable == measurements.code("aptt")]
-        kept = kept[np.isin(kept, tested)]
-        rule = "aPTT measured at least once"
-        flow = [*flow, cohort_lib.Flow(rule, len(cohort) - kept.size, kept.size)]
-    if not kept.size:
-        raise ValueError(_nobody(flow))
-    number, split = cohort_lib.split_patients(
-        cohort["subject_id"].to_numpy()[kept],
-        config.validation,
-        config.test,
-        config.seed,
+        tested = found.stay[found.variable == HEPARIN.code("aptt")]
+        has = pd.Series(np.isin(place, tested), index=cohort.index)
+        cohort = sieve.keep("aPTT measured at least once", cohort, has)
+        place = place[has]
+    if cohort.empty:
+        raise ValueError(sieve.nobody())
+    number, split = people.split_patients(
+        cohort["subject_id"].to_numpy(), config.validation, config.test, config.seed
     )
-    order = np.lexsort((kept, number))
-    kept, number, split = kept[order], number[order], split[order]
-    place = np.full(len(cohort), -1, np.int32)
-    place[kept] = np.arange(kept.size)
-    inside = place[found.stay] >= 0
-    found = Measurements(*(field[inside] for field in found))
-    found = found._replace(stay=place[found.stay])
-    cohort = cohort.iloc[kept].reset_index(drop=True).assign(patient=number)
-    return cohort, split, found, flow
-
-
-def _nobody(flow: list[cohort_lib.Flow]) -> str:
-    steps = "; ".join(f"{row.rule}: {row.remaining}" for row in flow)
-    return f"no stay is left in the cohort ({steps})"
+    order = np.lexsort((place, number))
+    cohort = cohort.assign(patient=number).iloc[order].reset_index(drop=True)
+    return cohort, split[order], measurements.renumber(found, place[order])
 
 
 def _dataset(
@@ -213,15 +195,16 @@ def _dataset(
     amounts: np.ndarray,
     config: Config,
 ) -> tuple[dataset.Schema, dataset.Trajectories]:
-    hours = cohort["hours"].to_numpy(np.int64)
+    clock = Clock(cohort["hours"].to_numpy(np.int64))
     training = split == 0
-    bins = bins_lib.fit_bins(amounts[np.repeat(training, hours)], config.bins)
-    features = grid.features
-    names = [feature.name for feature in features]
+    bins = bins_lib.fit_bins(amounts[np.repeat(training, clock.steps)], config.bins)
+    features, names = grid.states.features, grid.states.names
     if config.indicators:
         features, filled = grid_lib.with_indicators(grid, filled)
     indicators = [feature.name for feature in features[len(names) :]]
-    channel = grid_lib.aptt_channel(grid, hours, training)
+    channel = states_lib.channel(
+        "aptt", grid.aptt, clock, training, HEPARIN.variables["aptt"].hold_hours
+    )
     tracked, states = dataset.heparin_states(names, indicators=indicators)
     schema = dataset.Schema(
         name="mimic-iii heparin",
@@ -244,7 +227,7 @@ def _dataset(
     return schema, dataset.Trajectories(
         observations=filled.astype(np.float32),
         actions=bins_lib.assign(bins, amounts),
-        lengths=hours.astype(np.int32),
+        lengths=clock.steps.astype(np.int32),
         patients=cohort["patient"].to_numpy(np.int32),
         split=split,
         terminals=cohort["died"].to_numpy(bool),

@@ -10,11 +10,11 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 
+from data_prep import clock as clock_lib
+from data_prep import infusions as infusions_lib
 from data_prep import items
-from data_prep.heparin_doses import HOUR, INFUSION, PUSH, Doses, typed
-
-CARRY_SECONDS = 4 * HOUR
-"""How long a CareVue rate stands without a further sample."""
+from data_prep.clock import HOUR
+from data_prep.heparin_doses import INFUSION, PUSH, Doses, typed
 
 _CATEGORIES = ("Continuous Med", "Drug Push")
 _DOUBTFUL_RATE = 50.0
@@ -36,7 +36,10 @@ def metavision(frame: pd.DataFrame, repairs: Counter) -> Doses:
     frame = frame[~rewritten].drop_duplicates()
     category = frame["ordercategorydescription"].fillna("")
     drip = frame[category == _CATEGORIES[0]]
-    start, end = _seconds(drip["starttime"]), _seconds(drip["endtime"])
+    start, end = (
+        clock_lib.seconds(drip["starttime"]),
+        clock_lib.seconds(drip["endtime"]),
+    )
     infusions = pd.DataFrame(
         {"icustay_id": drip["icustay_id"].to_numpy(), "start": start, "end": end}
     )
@@ -47,7 +50,7 @@ def metavision(frame: pd.DataFrame, repairs: Counter) -> Doses:
     pushes = pd.DataFrame(
         {
             "icustay_id": push["icustay_id"].to_numpy(),
-            "time": _seconds(push["starttime"]),
+            "time": clock_lib.seconds(push["starttime"]),
             "amount": push["amount"].to_numpy(np.float64),
         }
     )
@@ -69,26 +72,20 @@ def carevue(frame: pd.DataFrame, repairs: Counter) -> Doses:
     Returns:
       The doses, without pushes: CareVue's boluses cannot be told from its drips.
     """
-    frame = frame.assign(time=_seconds(frame["charttime"]))
+    frame = frame.assign(time=clock_lib.seconds(frame["charttime"]))
     frame, doubtful = _carevue_units(frame, repairs)
     segments = []
     for icustay, rows in frame.groupby("icustay_id", sort=True):
-        times, rates = _carevue_samples(rows)
-        following = np.append(times[1:], np.iinfo(np.int64).max)
-        end = np.minimum(following, times + CARRY_SECONDS)
-        cut = (end < following) & (rates > 0)
+        times, rates = infusions_lib.point_samples(rows)
+        end, runs, cut = infusions_lib.carried(times, rates)
         repairs["heparin", "rate carried forward for at most 4 h"] += int(cut.sum())
         segments.append(
             pd.DataFrame(
                 {"icustay_id": icustay, "start": times, "end": end, "rate": rates}
-            )[rates > 0]
+            )[runs]
         )
     infusions = pd.concat(segments) if segments else typed(INFUSION)
     return Doses(infusions, typed(PUSH), doubtful, frozenset(frame["icustay_id"]))
-
-
-def _seconds(times: pd.Series) -> np.ndarray:
-    return times.to_numpy("datetime64[s]").astype(np.int64)
 
 
 def _metavision_rate(
@@ -109,16 +106,6 @@ def _metavision_rate(
     repairs["heparin", "rate disagrees with amount: amount taken"] += int(differs.sum())
     rate = np.where(differs, delivered, rate)
     return np.where(np.isfinite(rate) & (rate >= 0), rate, np.inf)
-
-
-def _carevue_samples(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Distinct times [S] and the rate from then on [S] of one stay."""
-    ended = rows["stopped"].isin(["Stopped", "D/C'd"])
-    running = rows[rows["rate"].notna() & ~ended].groupby("time")["rate"].max()
-    # A stop counts unless a running drip is charted at the same time (a new bag).
-    stops = pd.Series(0.0, index=rows.loc[ended, "time"].unique())
-    samples = running.combine_first(stops).sort_index()
-    return samples.index.to_numpy(np.int64), samples.to_numpy(np.float64)
 
 
 def _carevue_units(

@@ -1,8 +1,9 @@
-"""Finds the MIMIC-III tables in a directory and checks them before any work.
+"""Finds a database's tables in a directory and checks them before any work.
 
 Users hold them as `.csv`, `.csv.gz` or Parquet, in upper or in lower case. Nothing is
-guessed about the content: the header decides which columns there are, and other
-databases (MIMIC-IV, eICU) are refused, because their patients overlap.
+guessed about the content: the header decides which columns there are, and where
+MIMIC-III is asked for other databases (MIMIC-IV, eICU) are refused, because their
+patients overlap.
 """
 
 import csv
@@ -14,7 +15,10 @@ import pyarrow.parquet
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
 
-# Canonical name -> column -> type (an Ibis type name).
+Tables = Mapping[str, Mapping[str, str]]
+"""Table -> column -> type (an Ibis type name); `icu/chartevents` lies in a folder."""
+
+# What the heparin cohort reads of MIMIC-III.
 TABLES: dict[str, dict[str, str]] = {
     "patients": {"subject_id": "int64", "gender": "string", "dob": "timestamp"},
     "admissions": {"hadm_id": "int64", "deathtime": "timestamp"},
@@ -76,14 +80,18 @@ class SourceError(ValueError):
     """The source cannot be used; the message names the file and the remedy."""
 
 
-def locate(directory: str | pathlib.Path) -> dict[str, pathlib.Path]:
+def locate(
+    directory: str | pathlib.Path, tables: Tables = TABLES, database: str = "MIMIC-III"
+) -> dict[str, pathlib.Path]:
     """Finds the file of every table.
 
     Args:
-      directory: a directory that holds the tables of MIMIC-III.
+      directory: a directory that holds the tables of one database.
+      tables: the tables wanted.
+      database: what they are tables of; as MIMIC-III other databases are refused.
 
     Returns:
-      Canonical table name -> path.
+      Table name -> path.
 
     Raises:
       SourceError: if a table is missing or there twice, lacks a column, or belongs to
@@ -92,28 +100,18 @@ def locate(directory: str | pathlib.Path) -> dict[str, pathlib.Path]:
     directory = pathlib.Path(directory)
     if not directory.is_dir():
         raise SourceError(f"--source={directory}: no such directory")
-    found: dict[str, list[pathlib.Path]] = {}
-    for path in sorted(directory.iterdir()):
-        stem = _stem(path)
-        if stem is not None:
-            found.setdefault(stem, []).append(path)
-    _refuse_other_databases(directory, found)
-    for name in TABLES:
-        paths = found.get(name, [])
-        if not paths:
-            raise SourceError(
-                f"{directory}: table {name.upper()} is missing; put "
-                f"{name.upper()}.csv, .csv.gz or .parquet there (upper or lower case)"
-            )
-        if len(paths) > 1:
-            raise SourceError(
-                f"{directory}: table {name.upper()} is there {len(paths)} times "
-                f"({', '.join(p.name for p in paths)}); keep one of them"
-            )
-    located = {name: found[name][0] for name in TABLES}
+    if database == "MIMIC-III":
+        _refuse_other_databases(directory, _files(directory))
+    located = {name: _only_file(directory, name) for name in tables}
     for name, path in located.items():
-        _require_columns(path, TABLES[name])
+        _require_columns(path, tables[name], database)
     return located
+
+
+def is_mimic4(directory: str | pathlib.Path) -> bool:
+    """Whether a directory is laid out as MIMIC-IV is, in `hosp/` and `icu/`."""
+    directory = pathlib.Path(directory)
+    return directory.is_dir() and {"hosp", "icu"} <= _folders(directory)
 
 
 def header(path: pathlib.Path) -> list[str]:
@@ -142,6 +140,39 @@ def header(path: pathlib.Path) -> list[str]:
         ) from None
 
 
+def _files(directory: pathlib.Path) -> dict[str, list[pathlib.Path]]:
+    """The files of a directory by table name."""
+    found: dict[str, list[pathlib.Path]] = {}
+    for path in sorted(directory.iterdir()):
+        stem = _stem(path)
+        if stem is not None:
+            found.setdefault(stem, []).append(path)
+    return found
+
+
+def _folders(directory: pathlib.Path) -> set[str]:
+    return {path.name.lower() for path in directory.iterdir() if path.is_dir()}
+
+
+def _only_file(directory: pathlib.Path, name: str) -> pathlib.Path:
+    """The one file of a table."""
+    folder, _, stem = name.rpartition("/")
+    place = directory / folder
+    paths = _files(place).get(stem, []) if place.is_dir() else []
+    shown = stem.upper() if not folder else name
+    if not paths:
+        raise SourceError(
+            f"{directory}: table {shown} is missing; put {shown}.csv, .csv.gz or "
+            ".parquet there (upper or lower case)"
+        )
+    if len(paths) > 1:
+        raise SourceError(
+            f"{directory}: table {shown} is there {len(paths)} times "
+            f"({', '.join(p.name for p in paths)}); keep one of them"
+        )
+    return paths[0]
+
+
 def _stem(path: pathlib.Path) -> str | None:
     name = path.name.lower()
     for suffix in SUFFIXES:
@@ -153,13 +184,12 @@ def _stem(path: pathlib.Path) -> str | None:
 def _refuse_other_databases(
     directory: pathlib.Path, found: Mapping[str, list[pathlib.Path]]
 ) -> None:
-    folders = {p.name.lower() for p in directory.iterdir() if p.is_dir()}
     columns: set[str] = set()
     for name in ("patients", "icustays", "chartevents", "patient"):
         for path in found.get(name, []):
             columns |= {column.lower() for column in header(path)}
     fourth = (
-        {"hosp", "icu"} <= folders
+        {"hosp", "icu"} <= _folders(directory)
         or bool(_MIMIC_IV_FILES & set(found))
         or bool(_MIMIC_IV_COLUMNS & columns)
     )
@@ -177,11 +207,13 @@ def _refuse_other_databases(
     )
 
 
-def _require_columns(path: pathlib.Path, columns: Mapping[str, str]) -> None:
+def _require_columns(
+    path: pathlib.Path, columns: Mapping[str, str], database: str
+) -> None:
     present = [name.strip().lower() for name in header(path)]
     if missing := [name for name in columns if name not in present]:
         raise SourceError(
             f"{path.name}: column {', '.join(n.upper() for n in missing)} is missing "
             f"(found: {', '.join(present) or 'an empty header'}); export the whole "
-            "table of MIMIC-III v1.4"
+            f"table of {database}"
         )

@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-HOUR = 3600
+from data_prep import infusions as infusions_lib
+from data_prep.clock import HOUR
 
 ROUND_TO = 50.0
 """U/h; MetaVision's rates carry the jitter of the pump (1300.95)."""
@@ -101,13 +102,9 @@ def hourly(
     grid = np.arange(hours + 1) * HOUR
     points = np.unique(np.concatenate([grid, begin, end]).clip(0, hours * HOUR))
     middle = (points[1:] + points[:-1]) / 2
-    active = (begin <= middle[:, None]) & (middle[:, None] < end)
-    rate = np.zeros(middle.size)
-    if begin.size:
-        last = begin.size - 1 - np.argmax(active[:, ::-1], axis=1)
-        rate = np.where(
-            active.any(axis=1), infusions["rate"].to_numpy(np.float64)[last], 0.0
-        )
+    rate = infusions_lib.between(
+        begin, end, infusions["rate"].to_numpy(np.float64), points
+    )
     doses = np.bincount(
         (middle // HOUR).astype(np.int64),
         weights=rate * np.diff(points) / HOUR,

@@ -1,27 +1,23 @@
-"""Sample-and-hold on the hourly grid: forward only, for a limited time.
-
-Row t of a stay stands at `first dose + t hours` and knows what was charted at or before
-that time. Stays lie end to end, T_i + 1 rows each.
-"""
+"""Sample-and-hold on the rows of a clock: forward only, for a limited time."""
 
 from typing import NamedTuple
 
 import numpy as np
 
-from data_prep import items
-from data_prep.heparin_doses import HOUR
-from data_prep.measurements import Measurements, Repairs, code
+from data_prep.catalogue import POUND, Catalogue
+from data_prep.clock import HOUR, Clock
+from data_prep.measurements import Measurements, Repairs
 
 _STAY_BITS = 33
 
 
 class Held(NamedTuple):
-    """One variable on the grid, R rows.
+    """One variable on the rows of a clock, R of them.
 
     Attributes:
       value: [R] the last charted value, NaN if there is none within the limit.
       age: [R] hours since it was charted (for laboratory values: drawn).
-      fresh: [R] whether it became known in the hour that ends at the row; for row 0,
+      fresh: [R] whether it became known in the step that ends at the row; for row 0,
         at or before it.
       censored: [R] whether it is a lower bound.
     """
@@ -32,16 +28,10 @@ class Held(NamedTuple):
     censored: np.ndarray
 
 
-def grid(hours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Stay [R] and hour [R] of every row, from the numbers of steps [N]."""
-    stay = np.repeat(np.arange(hours.size), hours + 1)
-    starts = np.concatenate([[0], np.cumsum(hours + 1)[:-1]])
-    return stay, np.arange(stay.size) - starts[stay]
-
-
 def hold(
     measurements: Measurements,
-    hours: np.ndarray,
+    catalogue: Catalogue,
+    clock: Clock,
     variable: str,
     limit_hours: float | None = None,
 ) -> Held:
@@ -49,30 +39,30 @@ def hold(
 
     Args:
       measurements: sorted, as `measurements.merge_duplicates` returns them.
-      hours: [N] number of steps T of each stay.
-      variable: a key of `items.VARIABLES`.
+      catalogue: their variables.
+      clock: the rows.
+      variable: one of the catalogue's names.
       limit_hours: how long a value is held; the variable's own time by default.
 
     Returns:
-      The variable on the grid.
+      The variable on the rows.
     """
     if limit_hours is None:
-        limit_hours = items.VARIABLES[variable].hold_hours
-    chosen = measurements.variable == code(variable)
+        limit_hours = catalogue.variables[variable].hold_hours
+    chosen = measurements.variable == catalogue.code(variable)
     times, values = measurements.seconds[chosen], measurements.value[chosen]
     stays, censored = measurements.stay[chosen], measurements.censored[chosen]
-    row_stay, row_hour = grid(hours)
-    now = row_hour * HOUR
+    row_stay, row_step = clock.rows()
+    now = row_step * clock.seconds
     if not times.size:
         nothing = np.zeros(row_stay.size, bool)
         empty = np.full(row_stay.size, np.nan)
         return Held(empty, empty.copy(), nothing, nothing.copy())
-    # The last record of the same stay at or before the row.
-    position = np.searchsorted(_key(stays, times), _key(row_stay, now), "right") - 1
-    found = (position >= 0) & (stays[position] == row_stay)
+    position = last_before(stays, times, row_stay, now)
+    found = position >= 0
     age = np.where(found, (now - times[position]) / HOUR, np.nan)
     found &= ~(age > limit_hours)
-    fresh = found & ((age < 1.0) | (row_hour == 0))
+    fresh = found & ((age < clock.hours) | (row_step == 0))
     return Held(
         np.where(found, values[position], np.nan),
         np.where(found, age, np.nan),
@@ -81,8 +71,26 @@ def hold(
     )
 
 
+def last_before(
+    stay: np.ndarray, seconds: np.ndarray, at_stay: np.ndarray, at: np.ndarray
+) -> np.ndarray:
+    """The last record of the same stay at or before each of some times.
+
+    Args:
+      stay: [E] stay of each record, sorted by stay, then time; E >= 1.
+      seconds: [E] its time.
+      at_stay: [Q] stays asked for.
+      at: [Q] times asked for.
+
+    Returns:
+      [Q] positions in the records, -1 where there is none.
+    """
+    position = np.searchsorted(_key(stay, seconds), _key(at_stay, at), "right") - 1
+    return np.where((position >= 0) & (stay[position] == at_stay), position, -1)
+
+
 def coma_score(
-    measurements: Measurements, hours: np.ndarray, intubated: str
+    measurements: Measurements, catalogue: Catalogue, clock: Clock, intubated: str
 ) -> tuple[Held, np.ndarray]:
     """Glasgow coma score: the charted total, else the sum of its three parts.
 
@@ -91,19 +99,24 @@ def coma_score(
 
     Args:
       measurements: sorted measurements.
-      hours: [N] number of steps of each stay.
+      catalogue: their variables.
+      clock: the rows.
       intubated: "charted" keeps the score as charted, "normal" sets it to 15 (a common
         convention, which hides coma), "missing" leaves it to the imputation.
 
     Returns:
-      The score on the grid, and [R] bool, whether a tube was in place.
+      The score on the rows, and [R] bool, whether a tube was in place.
     """
-    total = hold(measurements, hours, "gcs")
-    parts = [hold(measurements, hours, f"gcs_{p}") for p in ("eyes", "verbal", "motor")]
+
+    def held(name: str) -> Held:
+        return hold(measurements, catalogue, clock, name)
+
+    total, tube_held = held("gcs"), held("intubated")
+    parts = [held(f"gcs_{part}") for part in ("eyes", "verbal", "motor")]
     summed = parts[0].value + parts[1].value + parts[2].value
     age = np.max([part.age for part in parts], axis=0)
     missing = np.isnan(total.value)
-    tube = np.nan_to_num(hold(measurements, hours, "intubated").value) > 0
+    tube = np.nan_to_num(tube_held.value) > 0
     value = np.where(missing, summed, total.value)
     if intubated == "normal":
         value = np.where(tube, 15.0, value)
@@ -125,11 +138,11 @@ def require_pulse(columns: dict[str, Held], repairs: Repairs) -> None:
     """Drops pairs of pressures in which the systolic is not the higher one, in place.
 
     Args:
-      columns: variables on the grid, "sbp" and "dbp" among them.
+      columns: variables on the rows, "sbp" and "dbp" among them.
       repairs: counts, added to in place.
     """
     wrong = columns["sbp"].value <= columns["dbp"].value
-    repairs["sbp", "not above dbp: both dropped (hours)"] += int(wrong.sum())
+    repairs["sbp", "not above dbp: both dropped (rows)"] += int(wrong.sum())
     for name in ("sbp", "dbp"):
         held = columns[name]
         columns[name] = held._replace(
@@ -138,9 +151,12 @@ def require_pulse(columns: dict[str, Held], repairs: Repairs) -> None:
 
 
 def weight_at_start(
-    measurements: Measurements, fallback: np.ndarray, repairs: Repairs
+    measurements: Measurements,
+    catalogue: Catalogue,
+    fallback: np.ndarray,
+    repairs: Repairs,
 ) -> np.ndarray:
-    """The last weight charted at or before the first dose, [N] kg or NaN.
+    """The last weight charted at or before the start, [N] kg or NaN.
 
     Weights charted later (some days after admission) are future. Static means that the
     value at the start stays. Pounds charted as kilograms show against an earlier
@@ -148,13 +164,16 @@ def weight_at_start(
 
     Args:
       measurements: sorted measurements.
+      catalogue: their variables.
       fallback: [N] kg or NaN, used where nothing was charted.
       repairs: counts, added to in place.
 
     Returns:
       [N] kg or NaN.
     """
-    chosen = (measurements.variable == code("weight")) & (measurements.seconds <= 0)
+    chosen = (measurements.variable == catalogue.code("weight")) & (
+        measurements.seconds <= 0
+    )
     stays, values = measurements.stay[chosen], measurements.value[chosen]
     result = fallback.copy()
     for own in np.split(np.arange(stays.size), np.flatnonzero(np.diff(stays)) + 1):
@@ -162,12 +181,12 @@ def weight_at_start(
             continue
         last, earlier = values[own[-1]], values[own[:-1]]
         if earlier.size and 2.0 < last / np.median(earlier) < 2.4:
-            last *= items.POUND
+            last *= POUND
             repairs["weight", "pounds charted as kilograms"] += 1
         result[stays[own[-1]]] = last
     return result
 
 
 def _key(stay: np.ndarray, seconds: np.ndarray) -> np.ndarray:
-    # Half the range below zero: records may lie before the first dose.
+    # Half the range below zero: records may lie before the start.
     return (stay.astype(np.int64) << _STAY_BITS) + seconds + (1 << (_STAY_BITS - 1))

@@ -4,13 +4,16 @@ Every repair is counted under (variable, rule) and reported; nothing is repaired
 looking at other patients or at later records.
 """
 
+import re
 from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from data_prep import items
+from data_prep import clock as clock_lib
+from data_prep.catalogue import Catalogue, Reading
 
 Repairs = Counter[tuple[str, str]]
 
@@ -20,7 +23,6 @@ _ABOVE = r">|GREATER|MORE|OVER|ABOVE"
 _NUMBER = (
     rf"^\s*(?:(?:{_BELOW}|{_ABOVE})(?:\s*THAN)?\s*=?\s*)?([0-9]+(?:\.[0-9]+)?)\s*$"
 )
-_TUBE = r"ETT|ET/|TRACH"
 
 
 class Measurements(NamedTuple):
@@ -28,8 +30,8 @@ class Measurements(NamedTuple):
 
     Attributes:
       stay: [E] int32 number of the stay.
-      seconds: [E] int64 seconds since the stay's first dose (negative before).
-      variable: [E] int16 position in `list(items.VARIABLES)`.
+      seconds: [E] int64 seconds since the stay's start (negative before).
+      variable: [E] int16 position in the catalogue's `names`.
       value: [E] float64 in the variable's unit.
       rank: [E] int8 preference among readings of the same second.
       censored: [E] bool, the value is a lower bound.
@@ -43,60 +45,106 @@ class Measurements(NamedTuple):
     censored: np.ndarray
 
 
-_NAMES = list(items.VARIABLES)
-_READINGS = {reading.name: reading for reading in items.READINGS}
-
-
-def code(variable: str) -> int:
-    """Number of a variable in `Measurements.variable`."""
-    return _NAMES.index(variable)
-
-
 def concatenate(parts: list[Measurements]) -> Measurements:
     """One set of measurements from many, in the order given."""
     return Measurements(*(np.concatenate(field) for field in zip(*parts, strict=True)))
 
 
-def clean(frame: pd.DataFrame, start: np.ndarray, repairs: Repairs) -> Measurements:
+def gather(
+    batches: Iterable[pd.DataFrame],
+    start: np.ndarray,
+    catalogue: Catalogue,
+    repairs: Repairs,
+    progress: Callable[[int], None],
+) -> Measurements:
+    """Cleans streamed readings batch by batch; only the numbers are kept.
+
+    Args:
+      batches: frames as `clean` takes them, at least one.
+      start: see `clean`.
+      catalogue: see `clean`.
+      repairs: see `clean`.
+      progress: told how many rows have been read.
+
+    Returns:
+      All measurements.
+    """
+    parts, rows = [], 0
+    for batch in batches:
+        parts.append(clean(batch, start, catalogue, repairs))
+        rows += len(batch)
+        progress(rows)
+    return concatenate(parts)
+
+
+def clean(
+    frame: pd.DataFrame, start: np.ndarray, catalogue: Catalogue, repairs: Repairs
+) -> Measurements:
     """Turns streamed readings into measurements.
 
     Args:
       frame: columns stay, time, variable (name of a reading), value, text.
-      start: [N] int64 seconds since 1970 of each stay's first dose.
+      start: [N] int64 seconds since 1970 at which each stay starts.
+      catalogue: the variables and readings.
       repairs: counts, added to in place.
 
     Returns:
       The credible measurements, in the order of the rows.
     """
     stay = frame["stay"].to_numpy(np.int64)
-    seconds = frame["time"].to_numpy("datetime64[s]").astype(np.int64) - start[stay]
-    reading = frame["variable"]
-    variable = reading.map({name: r.variable for name, r in _READINGS.items()})
+    names = frame["variable"].astype("string")
+    readings = {reading.name: reading for reading in catalogue.readings}
+    present = [readings[name] for name in names.unique()]
+    rows = {reading.name: (names == reading.name).to_numpy(bool) for reading in present}
     text = frame["text"].astype("string").fillna("").str.upper()
-    value, censored = _numbers(variable, frame["value"], text, repairs)
-    value = _units(reading, value, repairs)
-    value, censored, credible = _limits(variable, value, censored, repairs)
+    value = frame["value"].to_numpy(np.float64, na_value=np.nan, copy=True)
+    code = np.zeros(len(frame), np.int16)
+    rank = np.zeros(len(frame), np.int8)
+    censored = np.zeros(len(frame), bool)
+    credible = np.zeros(len(frame), bool)
+    for reading in present:
+        own = rows[reading.name]
+        code[own] = catalogue.code(reading.variable)
+        rank[own] = reading.rank
+        value[own], censored[own], credible[own] = _read(
+            reading, value[own], text[own], catalogue, repairs
+        )
     cleaned = Measurements(
         stay.astype(np.int32),
-        seconds,
-        variable.map({name: i for i, name in enumerate(_NAMES)}).to_numpy(np.int16),
+        clock_lib.seconds(frame["time"]) - start[stay],
+        code,
         value,
-        reading.map({name: r.rank for name, r in _READINGS.items()}).to_numpy(np.int8),
+        rank,
         censored,
     )
-    tube = _intubated(cleaned, reading, text)
-    kept = Measurements(*(field[credible] for field in cleaned))
-    return concatenate([kept, tube])
+    return select(cleaned, credible)
+
+
+def select(measurements: Measurements, chosen: np.ndarray) -> Measurements:
+    """The measurements [E'] that a mask [E] chooses."""
+    return Measurements(*(field[chosen] for field in measurements))
+
+
+def renumber(measurements: Measurements, stays: np.ndarray) -> Measurements:
+    """Measurements of the stays [N'] alone, which become the stays 0..N'-1."""
+    place = np.full(max(measurements.stay.max(initial=-1), stays.max()) + 1, -1)
+    place[stays] = np.arange(stays.size)
+    inside = select(measurements, place[measurements.stay] >= 0)
+    return inside._replace(stay=place[inside.stay].astype(np.int32))
 
 
 def match_specimen(
-    measurements: Measurements, gas: str, repairs: Repairs
+    measurements: Measurements,
+    gases: Sequence[str],
+    catalogue: Catalogue,
+    repairs: Repairs,
 ) -> Measurements:
     """Keeps blood gases whose specimen row of the same second says arterial.
 
     Args:
       measurements: all laboratory measurements.
-      gas: the blood gas variable.
+      gases: the blood gas variables.
+      catalogue: the variables, "specimen" (1 = arterial) among them.
       repairs: counts, added to in place.
 
     Returns:
@@ -104,19 +152,23 @@ def match_specimen(
       specimen rows themselves.
     """
     place = _key(measurements)
-    is_specimen = measurements.variable == code("specimen")
+    is_specimen = measurements.variable == catalogue.code("specimen")
     arterial = np.unique(place[is_specimen & (measurements.value == 1)])
     other = np.unique(place[is_specimen & (measurements.value == 0)])
-    is_gas = measurements.variable == code(gas)
     proven = np.isin(place, arterial) & ~np.isin(place, other)
-    repairs[gas, "specimen not stated as arterial: dropped"] += int(
-        (is_gas & ~proven).sum()
-    )
-    keep = ~is_specimen & (~is_gas | proven)
-    return Measurements(*(field[keep] for field in measurements))
+    keep = ~is_specimen
+    for gas in gases:
+        is_gas = measurements.variable == catalogue.code(gas)
+        repairs[gas, "specimen not stated as arterial: dropped"] += int(
+            (is_gas & ~proven).sum()
+        )
+        keep &= ~is_gas | proven
+    return select(measurements, keep)
 
 
-def merge_duplicates(measurements: Measurements, repairs: Repairs) -> Measurements:
+def merge_duplicates(
+    measurements: Measurements, catalogue: Catalogue, repairs: Repairs
+) -> Measurements:
     """One measurement for each stay, variable and second, sorted in that order.
 
     Of several readings those of the highest rank are averaged; the result is censored
@@ -124,6 +176,7 @@ def merge_duplicates(measurements: Measurements, repairs: Repairs) -> Measuremen
 
     Args:
       measurements: any measurements.
+      catalogue: their variables.
       repairs: counts, added to in place.
 
     Returns:
@@ -133,7 +186,7 @@ def merge_duplicates(measurements: Measurements, repairs: Repairs) -> Measuremen
     order = np.lexsort(
         (measurements.value, -measurements.rank, place, measurements.variable)
     )
-    sorted_ = Measurements(*(field[order] for field in measurements))
+    sorted_ = select(measurements, order)
     if order.size == 0:
         return sorted_
     same = (np.diff(place[order]) == 0) & (np.diff(sorted_.variable) == 0)
@@ -146,8 +199,9 @@ def merge_duplicates(measurements: Measurements, repairs: Repairs) -> Measuremen
     for variable, n in zip(
         *np.unique(sorted_.variable[1:][same], return_counts=True), strict=True
     ):
-        repairs[_NAMES[variable], "several values at one time: averaged"] += int(n)
-    merged = Measurements(*(field[first] for field in sorted_))
+        rule = "several values at one time: averaged"
+        repairs[catalogue.names[variable], rule] += int(n)
+    merged = select(sorted_, first)
     return merged._replace(value=total / counts, censored=censored)
 
 
@@ -156,73 +210,71 @@ def _key(measurements: Measurements) -> np.ndarray:
     return (measurements.stay.astype(np.int64) << 33) + measurements.seconds
 
 
+def _read(
+    reading: Reading,
+    value: np.ndarray,
+    text: pd.Series,
+    catalogue: Catalogue,
+    repairs: Repairs,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Values of one reading, which are lower bounds, and which are credible."""
+    name, variable = reading.variable, catalogue.variables[reading.variable]
+    if reading.codes:
+        value = _coded(reading, text)
+    else:
+        value = _numbers(name, value, text, variable.ceiling is not None, repairs)
+        value = _in_unit(reading, value, repairs)
+    repairs[name, "no number: dropped"] += int(np.isnan(value).sum())
+    censored = np.zeros(value.size, bool)
+    if variable.ceiling is not None:
+        above = value >= variable.ceiling
+        rule = f"{variable.ceiling:g} or more: censored there"
+        repairs[name, rule] += int(above.sum())
+        value = np.where(above, variable.ceiling, value)
+        censored = above | text.str.contains(_ABOVE, regex=True).to_numpy(bool)
+    inside = (value >= variable.low) & (value <= variable.high)
+    outside = ~inside & ~np.isnan(value)
+    repairs[name, "outside the limits: dropped"] += int(outside.sum())
+    return value, censored, inside
+
+
+def _coded(reading: Reading, text: pd.Series) -> np.ndarray:
+    """Values that the text stands for; NaN where it says nothing."""
+    index, distinct = pd.factorize(text)
+    known = np.full(len(distinct), np.nan)
+    for place, words in enumerate(distinct):
+        for pattern, value in reading.codes:
+            if re.search(pattern, words):
+                known[place] = value
+                break
+    return known[index]
+
+
 def _numbers(
-    variable: pd.Series, number: pd.Series, text: pd.Series, repairs: Repairs
-) -> tuple[np.ndarray, np.ndarray]:
-    """Values [E], NaN where there is none, and whether they are lower bounds [E]."""
-    value = number.to_numpy(np.float64, na_value=np.nan, copy=True)
-    is_specimen = (variable == "specimen").to_numpy()
-    value[is_specimen] = text[is_specimen].str.strip().str.startswith("ART")
-    is_aptt = (variable == "aptt").to_numpy()
+    name: str, value: np.ndarray, text: pd.Series, wordy: bool, repairs: Repairs
+) -> np.ndarray:
+    """Numbers, those that stand in the text alone among them."""
     missing = np.isnan(value)
-    parsed = text[missing].str.extract(_NUMBER, expand=False)
-    # "150 IS HIGHEST MEASURED PTT" names its number in a sentence.
-    wordy = text[missing & is_aptt].str.extract(r"([0-9]+(?:\.[0-9]+)?)", expand=False)
-    parsed = parsed.fillna(wordy) if wordy.size else parsed
-    value[missing] = pd.to_numeric(parsed, errors="coerce").to_numpy(np.float64)
-    _count(repairs, variable, missing & ~np.isnan(value), "number read from text")
-    _count(repairs, variable, np.isnan(value), "no number: dropped")
-    return value, is_aptt & text.str.contains(_ABOVE, regex=True).to_numpy(bool)
-
-
-def _units(reading: pd.Series, value: np.ndarray, repairs: Repairs) -> np.ndarray:
-    """Converts pounds and Fahrenheit; the unit follows from item and range."""
-    value = value.copy()
-    pounds = (reading == "weight_lb").to_numpy()
-    value[pounds] *= items.POUND
-    # The charted unit text is corrupt, and values stand in the wrong item's unit.
-    fahrenheit = (reading == "temperature_f").to_numpy()
-    celsius = (reading == "temperature_c").to_numpy()
-    misplaced_c = fahrenheit & (value >= 25) & (value <= 45)
-    misplaced_f = celsius & (value >= 77) & (value <= 113)
-    convert = (fahrenheit & ~misplaced_c) | misplaced_f
-    value[convert] = (value[convert] - 32) / 1.8
-    temperature = pd.Series("temperature", index=reading.index)
-    _count(repairs, temperature, misplaced_c, "Celsius in a Fahrenheit item")
-    _count(repairs, temperature, misplaced_f, "Fahrenheit in a Celsius item")
+    words = text[missing]
+    parsed = words.str.extract(_NUMBER, expand=False)
+    if wordy and len(words):
+        # "150 IS HIGHEST MEASURED PTT" names its number in a sentence.
+        anywhere = words.str.extract(r"([0-9]+(?:\.[0-9]+)?)", expand=False)
+        parsed = parsed.fillna(anywhere)
+    value[missing] = pd.to_numeric(parsed, errors="coerce").to_numpy(
+        np.float64, na_value=np.nan
+    )
+    found = int((missing & ~np.isnan(value)).sum())
+    repairs[name, "number read from text"] += found
     return value
 
 
-def _limits(
-    variable: pd.Series, value: np.ndarray, censored: np.ndarray, repairs: Repairs
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Values and censoring after the ceiling of the aPTT, and which are credible."""
-    # The overdoses: 150 s, ">150" and the few larger numbers are all "at least 150".
-    ceiling = (variable == "aptt").to_numpy() & (value >= items.APTT_CEILING)
-    _count(repairs, variable, ceiling, "150 s or more: censored at 150")
-    value = np.where(ceiling, items.APTT_CEILING, value)
-    low = variable.map({n: v.low for n, v in items.VARIABLES.items()}).to_numpy(float)
-    high = variable.map({n: v.high for n, v in items.VARIABLES.items()}).to_numpy(float)
-    inside = (value >= low) & (value <= high)
-    outside = ~inside & ~np.isnan(value)
-    _count(repairs, variable, outside, "outside the limits: dropped")
-    return value, censored | ceiling, inside
-
-
-def _intubated(
-    cleaned: Measurements, reading: pd.Series, text: pd.Series
-) -> Measurements:
-    """Whether a tube was in place, from the text of the verbal response."""
-    verbal = (reading == "gcs_verbal").to_numpy()
-    tube = text[verbal].str.contains(_TUBE, regex=True).to_numpy(bool)
-    part = Measurements(*(field[verbal] for field in cleaned))
-    return part._replace(
-        variable=np.full(verbal.sum(), code("intubated"), np.int16),
-        value=tube.astype(np.float64),
-        censored=np.zeros(verbal.sum(), bool),
-    )
-
-
-def _count(repairs: Repairs, variable: pd.Series, where: np.ndarray, rule: str) -> None:
-    for name, n in variable[where].value_counts().items():
-        repairs[str(name), rule] += int(n)
+def _in_unit(reading: Reading, value: np.ndarray, repairs: Repairs) -> np.ndarray:
+    """Values in the variable's unit; the unit follows from item and range."""
+    converted = reading.unit.convert(value)
+    if reading.mistaken is None:
+        return converted
+    other = reading.mistaken
+    misplaced = (value >= other.low) & (value <= other.high)
+    repairs[reading.variable, other.rule] += int(misplaced.sum())
+    return np.where(misplaced, other.unit.convert(value), converted)

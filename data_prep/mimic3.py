@@ -12,26 +12,15 @@ import pathlib
 
 from absl import flags, logging
 
-from data_prep import assemble, sources
+from data_prep import assemble, command, sources
 from data_prep import config as config_lib
-from omgrl_jax.data import dataset
 from omgrl_jax.runtime import flags as config_flags
 from omgrl_jax.runtime import script, storage
-
-_ALLOW = "allow_git_worktree"
 
 
 def define_flags() -> None:
     """Flags for the fields of `config_lib.Config` and for this program."""
-    flags.DEFINE_string("source", None, "Directory with the tables of MIMIC-III.")
-    flags.DEFINE_string("out", None, "Directory to write into; made with mode 0700.")
-    flags.mark_flags_as_required(["source", "out"])
-    flags.DEFINE_string("memory", "1GB", "Memory limit of the query engine.")
-    flags.DEFINE_integer("threads", 2, "Threads of the query engine.", lower_bound=1)
-    flags.DEFINE_bool(
-        _ALLOW, False, "Write patient-level data inside a git work tree all the same."
-    )
-    config_flags.define(config_lib.Config)
+    command.define_flags(config_lib.Config, "MIMIC-III")
 
 
 def convert(
@@ -61,12 +50,9 @@ def convert(
       WorktreeError: if `out` lies in a git work tree and no consent is given.
       ValueError: if no usable cohort is left.
     """
-    storage.refuse_git_worktree(out, allow_git_worktree, _ALLOW)
+    storage.refuse_git_worktree(out, allow_git_worktree, command.ALLOW)
     built = assemble.build(sources.FileSource(source, memory, threads), config)
-    directory = storage.restricted_directory(out)
-    fingerprint = dataset.save(directory, built.schema, built.trajectories)
-    for name, text in built.tables.items():
-        storage.atomic_write(directory / f"{name}.csv", text)
+    fingerprint = command.write(built, out)
     logging.info(
         "%d stays, %d hours in %s; dose bins (U/h): %s",
         built.trajectories.lengths.size,

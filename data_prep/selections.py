@@ -6,12 +6,15 @@ is charted. `charttime` is the time a record speaks of (for laboratory values th
 MIMIC-III has no time at which a laboratory result was read.
 """
 
+import math
 from collections.abc import Iterator
 
 import ibis
+import ibis.expr.types as ir
 import pandas as pd
 
 from data_prep import items
+from data_prep.catalogue import Catalogue
 from data_prep.sources import Source
 
 
@@ -27,7 +30,7 @@ def stays(source: Source) -> pd.DataFrame:
     stay, patient = source.table("icustays"), source.table("patients")
     admission = source.table("admissions")
     query = stay.join(patient, "subject_id").left_join(admission, "hadm_id")
-    return _all(
+    return everything(
         source,
         query.select(
             "subject_id",
@@ -50,7 +53,7 @@ def heparin_carevue(source: Source) -> pd.DataFrame:
         table.icustay_id.notnull(),
         table.charttime.notnull(),
     )
-    return _all(source, chosen.drop("itemid"), "inputevents_cv")
+    return everything(source, chosen.drop("itemid"), "inputevents_cv")
 
 
 def heparin_metavision(source: Source) -> pd.DataFrame:
@@ -62,11 +65,11 @@ def heparin_metavision(source: Source) -> pd.DataFrame:
         table.starttime.notnull(),
         table.endtime.notnull(),
     )
-    return _all(source, chosen.drop("itemid"), "inputevents_mv")
+    return everything(source, chosen.drop("itemid"), "inputevents_mv")
 
 
 def measurements(
-    source: Source, name: str, windows: pd.DataFrame
+    source: Source, name: str, windows: pd.DataFrame, catalogue: Catalogue
 ) -> Iterator[pd.DataFrame]:
     """Streams the readings of one table that fall into the cohort's windows.
 
@@ -74,7 +77,9 @@ def measurements(
       source: the engine.
       name: "chartevents" or "labevents".
       windows: columns stay (0..N-1), subject_id, since (earliest record that can
-        matter), weight_since (the same for weights) and until (inclusive).
+        matter), held_since (the same for what is held without limit, as weights) and
+        until (inclusive).
+      catalogue: the readings to look for.
 
     Yields:
       Frames with the columns stay, time, variable (the name of a reading), value,
@@ -84,21 +89,24 @@ def measurements(
     if name == "chartevents":
         # Rows marked as entered in error; most rows of CareVue carry no mark.
         table = table.filter(table.error.isnull() | (table.error != 1))
-    chosen = [reading for reading in items.READINGS if reading.table == name]
     readings = source.local(
         f"readings_{name}",
         pd.DataFrame(
             [
-                (item, reading.name, reading.variable == "weight")
-                for reading in chosen
+                (
+                    item,
+                    reading.name,
+                    math.isinf(catalogue.variables[reading.variable].hold_hours),
+                )
+                for reading in catalogue.of(name)
                 for item in reading.items
             ],
-            columns=["itemid", "variable", "is_weight"],
+            columns=["itemid", "variable", "unlimited"],
         ),
     )
     window = source.local(f"windows_{name}", windows)
     joined = table.join(readings, "itemid").join(window, "subject_id")
-    since = ibis.ifelse(joined.is_weight, joined.weight_since, joined.since)
+    since = ibis.ifelse(joined.unlimited, joined.held_since, joined.since)
     query = joined.filter(
         joined.charttime >= since, joined.charttime <= joined.until
     ).select(
@@ -112,7 +120,7 @@ def measurements(
     yield from source.batches(query, name)
 
 
-def _all(source: Source, query, name: str) -> pd.DataFrame:
+def everything(source: Source, query: ir.Table, name: str) -> pd.DataFrame:
+    """All rows of a query on the table `name`, in an order that every engine gives."""
     frame = pd.concat(source.batches(query, name))
-    # Engines return rows in any order; every later step sees the same one.
     return frame.sort_values(list(frame.columns), kind="stable", ignore_index=True)

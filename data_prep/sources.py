@@ -36,10 +36,10 @@ _EXPECTED = {
 
 
 class Source(Protocol):
-    """An engine that holds MIMIC-III."""
+    """An engine that holds the tables of a cohort."""
 
     def table(self, name: str) -> ir.Table:
-        """The table `name` with the columns and types of `files.TABLES`."""
+        """The table `name` with the columns and types that the cohort names."""
         ...
 
     def local(self, name: str, frame: pd.DataFrame) -> ir.Table:
@@ -59,7 +59,13 @@ class FileSource:
     """
 
     def __init__(
-        self, directory: str | pathlib.Path, memory: str = "1GB", threads: int = 2
+        self,
+        directory: str | pathlib.Path,
+        memory: str = "1GB",
+        threads: int = 2,
+        *,
+        tables: files.Tables = files.TABLES,
+        database: str = "MIMIC-III",
     ):
         """Opens the directory and checks every table.
 
@@ -67,11 +73,14 @@ class FileSource:
           directory: the directory.
           memory: DuckDB's memory limit.
           threads: DuckDB's threads.
+          tables: the tables wanted.
+          database: see `files.locate`.
 
         Raises:
           SourceError: naming file, column and remedy.
         """
-        self._paths = files.locate(directory)
+        self._tables = tables
+        self._paths = files.locate(directory, tables, database)
         self._connection = ibis.duckdb.connect(
             memory_limit=memory,
             threads=threads,
@@ -84,11 +93,11 @@ class FileSource:
             disabled_optimizers="join_order,build_side_probe_side",
         )
         self._raw = {name: self._read(path) for name, path in self._paths.items()}
-        for name in files.TABLES:
+        for name in tables:
             self._check_types(name)
 
     def table(self, name: str) -> ir.Table:
-        """The table `name` with the columns and types of `files.TABLES`.
+        """The table `name` with the columns and types it was opened with.
 
         What cannot be converted becomes null.
         """
@@ -97,7 +106,7 @@ class FileSource:
         return raw.select(
             **{
                 column: _converted(raw[actual[column]], kind)
-                for column, kind in files.TABLES[name].items()
+                for column, kind in self._tables[name].items()
             }
         )
 
@@ -145,7 +154,7 @@ class FileSource:
 
     def _check_types(self, name: str) -> None:
         """Stops early where a whole column would silently become null."""
-        raw, typed = self._raw[name].limit(_CHECKED_ROWS), files.TABLES[name]
+        raw, typed = self._raw[name].limit(_CHECKED_ROWS), self._tables[name]
         actual = {column.strip().lower(): column for column in raw.columns}
         lost = {
             column: (

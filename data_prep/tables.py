@@ -11,8 +11,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from data_prep.cohort import Flow
 from data_prep.measurements import Repairs
+from data_prep.people import Flow
+from omgrl_jax.data import dataset
 
 SMALL = 10
 
@@ -48,11 +49,11 @@ def repairs(counted: Repairs, suppress: bool) -> str:
 def missingness(
     names: Sequence[str], fresh: np.ndarray, held: np.ndarray, after: np.ndarray
 ) -> str:
-    """CSV text: shares of hourly rows without a value.
+    """CSV text: shares of rows without a value.
 
     Args:
       names: the `F` variables.
-      fresh: [R, F] bool, a new value became known in the hour.
+      fresh: [R, F] bool, a new value became known in the step.
       held: [R, F] bool, a value is known by sample-and-hold.
       after: [R, F] bool, a value is there after imputation.
 
@@ -70,48 +71,110 @@ def missingness(
     )
 
 
-def baseline(cohort: pd.DataFrame, weight: np.ndarray, suppress: bool) -> str:
-    """CSV text of table 1: who the patients were at their first dose.
+def demographics(
+    cohort: pd.DataFrame, weight: np.ndarray
+) -> list[tuple[str, np.ndarray]]:
+    """The first rows of a table 1, for `baseline`.
 
     Args:
-      cohort: columns age, female, hours, died, metavision and subject_id.
+      cohort: columns age and female.
       weight: [N] kg, NaN where not charted.
+    """
+    return [
+        ("age, years (above 89 as 90), median [quartiles]", cohort["age"].to_numpy()),
+        ("female", cohort["female"].to_numpy() == 1),
+        ("weight, kg, median [quartiles]", weight),
+    ]
+
+
+def baseline(
+    patients: pd.Series,
+    rows: Iterable[tuple[str, np.ndarray | pd.Series]],
+    suppress: bool,
+) -> str:
+    """CSV text of table 1: who the patients were when the clock of their stay began.
+
+    Args:
+      patients: [N] patient of each stay.
+      rows: what each row is called, and [N] values: of truth values the share is
+        shown, of numbers the median and the quartiles.
       suppress: whether to hide counts of 1 to 10.
 
     Returns:
       Columns characteristic, value.
     """
+    shown: list[tuple[str, int | str]] = [("stays", _count(len(patients), suppress))]
+    shown.append(("patients", _count(patients.nunique(), suppress)))
+    for name, values in rows:
+        array = np.asarray(values)
+        share = array.dtype == np.bool_
+        shown.append((name, _share(array, suppress) if share else _spread(array)))
+    return _csv(("characteristic", "value"), shown)
 
-    def count(mask: pd.Series) -> str:
-        n, total = int(mask.sum()), len(cohort)
-        # The complement of a small group is as telling as the group.
-        if suppress and (0 < n <= SMALL or 0 < total - n <= SMALL):
-            return "hidden (small group)"
-        return f"{n} ({100 * n / total:.0f} %)"
 
-    def spread(values) -> str:
-        low, middle, high = np.nanpercentile(np.asarray(values, float), [25, 50, 75])
-        return f"{middle:.0f} [{low:.0f}-{high:.0f}]"
+def doses(described: dataset.Actions, chosen: np.ndarray, suppress: bool) -> str:
+    """CSV text of what was given: how often each combination of levels was chosen.
 
-    total = _count(len(cohort), suppress)
-    patients = _count(cohort["subject_id"].nunique(), suppress)
-    known = ~np.isnan(weight)
-    return _csv(
-        ("characteristic", "value"),
-        (
-            ("stays", total),
-            ("patients", patients),
-            ("age, years (above 89 as 90), median [quartiles]", spread(cohort["age"])),
-            ("female", count(cohort["female"] == 1)),
-            (
-                "weight, kg, median [quartiles]",
-                spread(weight) if known.any() else "not charted",
-            ),
-            ("hours from first dose, median [quartiles]", spread(cohort["hours"])),
-            ("died within the window", count(cohort["died"])),
-            ("charted in MetaVision", count(cohort["metavision"])),
-        ),
-    )
+    Args:
+      described: the actions, of several drugs.
+      chosen: [M] actions, or [M, P] doses where they are continuous.
+      suppress: whether to hide counts of 1 to 10.
+
+    Returns:
+      Columns action, steps, share and for each drug the level's doses. Of continuous
+      actions: drug, unit, bound, share of steps without, and quartiles of the others.
+    """
+    if not described.count:
+        return _continuous_doses(described, chosen)
+    counts = np.bincount(chosen, minlength=described.count)
+    hidden = suppress and bool(((counts > 0) & (counts <= SMALL)).any())
+    rows = []
+    for action, levels in enumerate(described.levels(np.arange(described.count))):
+        few = hidden and 0 < counts[action] <= SMALL
+        # With one count hidden the others are rounded, or it could be found.
+        shown = _tens(counts[action]) if hidden and counts[action] else counts[action]
+        share = "hidden" if few else f"{counts[action] / chosen.size:.2f}"
+        texts = [_level(d, n) for d, n in zip(described.drugs, levels, strict=True)]
+        rows.append((described.labels[action], shown, share, *texts))
+    names = (f"{drug.name}, {drug.unit}" for drug in described.drugs)
+    return _csv(("action", "steps", "share", *names), rows)
+
+
+def _continuous_doses(described: dataset.Actions, chosen: np.ndarray) -> str:
+    rows = []
+    for column, (drug, bound) in enumerate(
+        zip(described.drugs, described.high, strict=True)
+    ):
+        given = chosen[chosen[:, column] > 0, column]
+        none = f"{1 - given.size / len(chosen):.2f}"
+        spread = [f"{q:.3g}" for q in np.percentile(given, [25, 50, 75])]
+        rows.append((drug.name, drug.unit, f"{bound:.3g}", none, *spread))
+    header = ("drug", "unit", "bound", "share without", "25 %", "median", "75 %")
+    return _csv(header, rows)
+
+
+def _level(drug: dataset.Drug, level: int) -> str:
+    """The doses of a level, such as "0", "0-250" or "> 250"."""
+    if level == 0:
+        return f"{drug.edges[0]:.3g}"
+    if level == drug.levels - 1:
+        return f"> {drug.edges[-1]:.3g}"
+    return f"{drug.edges[level - 1]:.3g}-{drug.edges[level]:.3g}"
+
+
+def _share(mask: np.ndarray, suppress: bool) -> str:
+    n, total = int(mask.sum()), mask.size
+    # The complement of a small group is as telling as the group.
+    if suppress and (0 < n <= SMALL or 0 < total - n <= SMALL):
+        return "hidden (small group)"
+    return f"{n} ({100 * n / total:.0f} %)"
+
+
+def _spread(values: np.ndarray) -> str:
+    if np.isnan(values.astype(float)).all():
+        return "not charted"
+    low, middle, high = np.nanpercentile(values.astype(float), [25, 50, 75])
+    return f"{middle:.0f} [{low:.0f}-{high:.0f}]"
 
 
 def _count(n: int, suppress: bool) -> int | str:

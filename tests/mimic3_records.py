@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 import pandas as pd
 
-from data_prep import assemble, files, sources
+from data_prep import assemble, command, files, sources
 
 FIRST_DOSE = datetime.datetime(2150, 6, 1, 8, 30)
 
@@ -173,7 +173,7 @@ class Records:
 class Outcome:
     """A built dataset, addressed by name."""
 
-    def __init__(self, built: assemble.Built):
+    def __init__(self, built: command.Built):
         self.built = built
         self.arrays = built.trajectories
 

@@ -15,7 +15,8 @@ import pandas as pd
 import pytest
 from mimic3_records import Records
 
-from data_prep import assemble, cohort, files, mimic3, selections, sources
+from data_prep import assemble, files, items, mimic3, people, selections, sources
+from data_prep.clock import Clock
 from omgrl_jax.data import dataset
 from omgrl_jax.runtime import storage
 
@@ -116,15 +117,16 @@ class Offline:
 @pytest.mark.parametrize("dialect", ["postgres", "bigquery", "duckdb"])
 def test_one_definition_of_the_selections_serves_other_engines(dialect):
     engine = Offline(dialect)
-    chosen = cohort.windows(
-        pd.DataFrame({"subject_id": [1], "start": [0], "admission": [0], "hours": [9]}),
+    chosen = people.windows(
+        pd.DataFrame({"subject_id": [1], "start": [0], "admission": [0]}),
+        Clock(np.array([9])),
         28.0,
     )
     assert list(selections.stays(engine).columns)[:2] == ["subject_id", "icustay_id"]
     selections.heparin_carevue(engine)
     selections.heparin_metavision(engine)
     for table in ("chartevents", "labevents"):
-        (frame,) = selections.measurements(engine, table, chosen)
+        (frame,) = selections.measurements(engine, table, chosen, items.HEPARIN)
         assert frame.columns.tolist() == [
             "stay",
             "time",
@@ -254,13 +256,13 @@ def test_counts_of_few_patients_are_hidden(tmp_path):
 
 def test_patients_are_split_whole_and_by_seed():
     patients = np.repeat(np.arange(100) * 7, 3)
-    number, split = cohort.split_patients(patients, 0.1, 0.2, seed=3)
+    number, split = people.split_patients(patients, 0.1, 0.2, seed=3)
     assert np.bincount(split).tolist() == [210, 30, 60]
     assert sorted(set(number.tolist())) == list(range(100))
     for patient in range(100):
         assert len(set(split[number == patient].tolist())) == 1
-    again = cohort.split_patients(patients, 0.1, 0.2, seed=3)
-    other = cohort.split_patients(patients, 0.1, 0.2, seed=4)
+    again = people.split_patients(patients, 0.1, 0.2, seed=3)
+    other = people.split_patients(patients, 0.1, 0.2, seed=4)
     np.testing.assert_array_equal(split, again[1])
     assert (split != other[1]).any()
 

@@ -5,7 +5,7 @@ import datetime
 import pandas as pd
 from mimic3_records import Records, one
 
-from data_prep import cohort
+from data_prep import people
 
 
 def test_trap_12_ages_of_300_are_grouped_at_90(tmp_path):
@@ -20,7 +20,7 @@ def test_trap_12_ages_of_300_are_grouped_at_90(tmp_path):
 def test_trap_12_age_by_the_parts_of_the_dates():
     born = pd.Series(["2100-06-02", "2100-06-01", "1832-01-01"]).astype("datetime64[s]")
     at = pd.Series([datetime.datetime(2118, 6, 1, 8)] * 3).astype("datetime64[s]")
-    assert cohort.age_in_years(born, at).tolist() == [17, 18, 90]
+    assert people.age_in_years(born, at).tolist() == [17, 18, 90]
 
 
 def test_minors_and_short_stays_are_left_out(tmp_path):

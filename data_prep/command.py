@@ -1,0 +1,95 @@
+"""What every program shares that turns a database into a dataset."""
+
+import dataclasses
+import pathlib
+import time
+from typing import NamedTuple
+
+import tqdm
+from absl import flags
+
+from omgrl_jax.data import dataset
+from omgrl_jax.runtime import flags as config_flags
+from omgrl_jax.runtime import storage
+
+ALLOW = "allow_git_worktree"
+
+
+class Built(NamedTuple):
+    """A dataset and what stands beside it.
+
+    Attributes:
+      schema: the dataset's description.
+      trajectories: its arrays.
+      tables: the small tables beside it, name -> CSV text.
+      seconds: how long each stage took.
+    """
+
+    schema: dataset.Schema
+    trajectories: dataset.Trajectories
+    tables: dict[str, str]
+    seconds: dict[str, float]
+
+
+@dataclasses.dataclass
+class Stages:
+    """Shows which stage runs and takes its time.
+
+    Attributes:
+      bar: the progress bar, one step for each stage.
+      begun: when each stage began.
+    """
+
+    bar: tqdm.tqdm
+    begun: dict[str, float] = dataclasses.field(default_factory=dict)
+
+    def __call__(self, name: str) -> None:
+        """The stage `name` begins."""
+        self.begun[name] = time.perf_counter()
+        self.bar.set_description(name)
+        self.bar.update()
+
+    def rows(self, count: int) -> None:
+        """So many records of the stage have been read."""
+        self.bar.set_postfix(records=f"{count:,}")
+
+    def seconds(self) -> dict[str, float]:
+        """How long each stage took, up to now."""
+        times = [*self.begun.values(), time.perf_counter()]
+        names = list(self.begun)
+        return {name: times[i + 1] - times[i] for i, name in enumerate(names)}
+
+
+def define_flags(config_class: type, database: str) -> None:
+    """Flags for the fields of a configuration, and for where to read and write.
+
+    Args:
+      config_class: what to extract.
+      database: what --source holds.
+    """
+    flags.DEFINE_string("source", None, f"Directory with the tables of {database}.")
+    flags.DEFINE_string("out", None, "Directory to write into; made with mode 0700.")
+    flags.mark_flags_as_required(["source", "out"])
+    flags.DEFINE_string("memory", "1GB", "Memory limit of the query engine.")
+    flags.DEFINE_integer("threads", 2, "Threads of the query engine.", lower_bound=1)
+    flags.DEFINE_bool(
+        ALLOW, False, "Write patient-level data inside a git work tree all the same."
+    )
+    config_flags.define(config_class)
+
+
+def write(built: Built, out: str | pathlib.Path) -> str:
+    """Writes a dataset and its tables into a directory that only its owner may open.
+
+    Args:
+      built: what to write.
+      out: the directory.
+
+    Returns:
+      The content hash of the dataset.
+    """
+    directory = storage.restricted_directory(out)
+    fingerprint = dataset.save(directory, built.schema, built.trajectories)
+    for name, text in built.tables.items():
+        storage.atomic_write(directory / f"{name}.csv", text)
+    return fingerprint
