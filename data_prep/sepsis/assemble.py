@@ -1,0 +1,256 @@
+"""Puts the steps together: candidates, organs, cohort, states, treatments, dataset."""
+
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+import tqdm
+
+from data_prep import command, hold, people
+from data_prep import states as states_lib
+from data_prep import tables as tables_lib
+from data_prep.clock import HOUR, Clock
+from data_prep.measurements import Measurements, Repairs
+from data_prep.sepsis import (
+    actions,
+    features,
+    infection,
+    items,
+    pressors,
+    rewards,
+    selections,
+    volumes,
+)
+from data_prep.sepsis import cohort as cohort_lib
+from data_prep.sepsis import evidence as evidence_lib
+from data_prep.sepsis.config import Config
+from data_prep.sepsis.databases import Fourth, Third
+from data_prep.sepsis.items import SEPSIS
+from omgrl_jax.data import dataset
+
+_STAGES = 10
+
+
+def build(source: Third | Fourth, config: Config) -> command.Built:
+    """Extracts the cohort.
+
+    The state of a row knows what was charted at or before its time; the action of the
+    row is what is given in the step that follows. What is fitted (weights, imputation,
+    dose levels) is fitted on training patients.
+
+    Args:
+      source: MIMIC-III or MIMIC-IV.
+      config: what to extract.
+
+    Returns:
+      The dataset and its tables.
+
+    Raises:
+      SourceError: if a table cannot be read.
+      ValueError: if no usable cohort is left, or the database cannot be split so.
+    """
+    if config.split == "temporal" and not source.has_eras:
+        raise ValueError(
+            "--split=temporal: MIMIC-III shifts the dates of each patient by another "
+            "amount, so that patients cannot be ordered in time; use --split=patients"
+        )
+    repairs: Repairs = Counter()
+    with tqdm.tqdm(total=_STAGES, unit="stage", disable=None) as bar:
+        stage = command.Stages(bar)
+        stage("infection")
+        frame, sieve = _candidates(source, config)
+        evidence = evidence_lib.gather(source, frame, config.intubated, repairs, stage)
+        score = evidence.points.sum(axis=1)
+        cohort = cohort_lib.septic(frame, score, config, sieve)
+        if cohort.empty:
+            raise ValueError(sieve.nobody())
+        cohort, split = _settle(cohort, config)
+        clock = Clock(cohort["steps"].to_numpy(np.int64), config.step_hours * HOUR)
+        found = evidence_lib.read(source, SEPSIS, cohort, clock, repairs, stage)
+        stage("states")
+        known = _known(frame, cohort, clock, evidence, found, config)
+        states = features.make(cohort, clock, found, known, config.intubated, repairs)
+        held = features.channels(clock, found, known, split == 0)
+        stage("imputation")
+        filled = states_lib.fill(
+            states,
+            clock,
+            cohort["patient"].to_numpy(),
+            split == 0,
+            donors=config.donors,
+            seed=config.seed,
+            progress=lambda chunks: tqdm.tqdm(
+                chunks, "nearest neighbours", leave=False, disable=None
+            ),
+        )
+        stage("dataset")
+        chosen = _choose(known, clock, split == 0, config, repairs)
+        schema, arrays = _dataset(
+            source.name,
+            states,
+            filled,
+            held,
+            chosen,
+            known,
+            cohort,
+            split,
+            clock,
+            config,
+        )
+    suppress = config.suppress_small_counts
+    values_known = ~np.isnan(states.values)
+    return command.Built(
+        schema,
+        arrays,
+        {
+            "cohort_flow": tables_lib.cohort_flow(sieve.flow, suppress),
+            "repairs": tables_lib.repairs(repairs, suppress),
+            "missingness": tables_lib.missingness(
+                states.names, states.fresh, values_known, np.ones_like(values_known)
+            ),
+            "table1": _table1(cohort, known, clock, config),
+            "doses": tables_lib.doses(schema.actions, arrays.actions, suppress),
+        },
+        stage.seconds(),
+    )
+
+
+def _candidates(
+    source: Third | Fourth, config: Config
+) -> tuple[pd.DataFrame, people.Sieve]:
+    suspected = infection.suspicions(
+        selections.antibiotics(source),
+        selections.cultures(source),
+        source.prescribed_by_day,
+    )
+    frame, sieve = cohort_lib.candidates(selections.stays(source), suspected, config)
+    if frame.empty:
+        raise ValueError(sieve.nobody())
+    return frame, sieve
+
+
+def _settle(cohort: pd.DataFrame, config: Config) -> tuple[pd.DataFrame, np.ndarray]:
+    """Draws the split and orders stays by opaque patient."""
+    patients = cohort["subject_id"].to_numpy()
+    shares = config.validation, config.test, config.seed
+    if config.split == "temporal":
+        eras = cohort["era"].to_numpy(str)
+        number, split = people.split_by_era(patients, eras, *shares)
+    else:
+        number, split = people.split_patients(patients, *shares)
+    order = np.lexsort((np.arange(len(cohort)), number))
+    cohort = cohort.assign(patient=number).iloc[order].reset_index(drop=True)
+    return cohort, split[order]
+
+
+def _known(
+    frame: pd.DataFrame,
+    cohort: pd.DataFrame,
+    clock: Clock,
+    evidence: evidence_lib.Evidence,
+    found: Measurements,
+    config: Config,
+) -> features.Known:
+    """What was found of the candidates, on the rows of the cohort."""
+    candidate = cohort["candidate"].to_numpy(np.int64)
+    start = cohort["start"].to_numpy(np.int64)
+    stay, step = clock.rows()
+    hourly = cohort_lib.hourly_clock(frame).first_rows()[candidate]
+    hourly += (start - frame["start"].to_numpy(np.int64)[candidate]) // HOUR
+    drugs = pressors.chosen(evidence.pressors, candidate, len(frame))
+    fluids = volumes.chosen(evidence.fluids, candidate, len(frame))
+    urine = volumes.chosen(evidence.urine, candidate, len(frame))
+    rate = pressors.per_step(
+        drugs, clock, start, pressors.EQUIVALENTS, config.vasopressor
+    )
+    return features.Known(
+        hold.hold(found, SEPSIS, clock, "weight").value,
+        evidence.points.sum(axis=1)[hourly[stay] + step * config.step_hours],
+        volumes.flowed(fluids, clock, start),
+        volumes.flowed(urine, clock, start),
+        rate[:, 0],
+    )
+
+
+def _choose(
+    known: features.Known,
+    clock: Clock,
+    training: np.ndarray,
+    config: Config,
+    repairs: Repairs,
+) -> actions.Chosen:
+    """The action of a row is what the row after it knows to have been given."""
+    stay, step = clock.rows()
+    after = step > 0
+    doses = np.column_stack([known.fluid.step, known.vasopressor])[after]
+    own = training[stay][after]
+    if config.actions == "levels":
+        return actions.levels(doses, own, config.step_hours)
+    return actions.bounded(doses, own, config.step_hours, config.dose_quantile, repairs)
+
+
+def _dataset(
+    name: str,
+    states: states_lib.States,
+    filled: np.ndarray,
+    held: list[hold.Held],
+    chosen: actions.Chosen,
+    known: features.Known,
+    cohort: pd.DataFrame,
+    clock: Clock,
+    config: Config,
+) -> tuple[dataset.Schema, dataset.Trajectories]:
+    described = {"full": tuple(states.names)}
+    columns = states.features
+    if config.indicators:
+        columns, filled = states_lib.with_indicators(
+            states, filled, features.ALWAYS_KNOWN
+        )
+        described["full_missing"] = tuple(feature.name for feature in columns)
+    schema = dataset.Schema(
+        name=f"{name} sepsis",
+        kind="records",
+        step_hours=float(config.step_hours),
+        features=columns,
+        channels=items.CHANNELS,
+        actions=chosen.description,
+        states=described,
+        default_state="full_missing" if config.indicators else "full",
+        reward={"kind": "recorded"},
+    )
+    died = cohort_lib.mortality(cohort, config.mortality)
+    return schema, dataset.Trajectories(
+        observations=filled.astype(np.float32),
+        actions=chosen.actions,
+        lengths=clock.steps.astype(np.int32),
+        patients=cohort["patient"].to_numpy(np.int32),
+        split=cohort["split"].to_numpy(),
+        terminals=rewards.terminals(config.reward, cohort["window_died"].to_numpy()),
+        rewards=rewards.recorded(config.reward, known.sofa, died, clock).astype(
+            np.float32
+        ),
+        channel_values=np.column_stack([c.value for c in held]).astype(np.float32),
+        channel_measured=np.column_stack([c.fresh for c in held]),
+        channel_ages=np.column_stack([c.age for c in held]).astype(np.float32),
+    )
+
+
+def _table1(
+    cohort: pd.DataFrame, known: features.Known, clock: Clock, config: Config
+) -> str:
+    first = clock.first_rows()
+    last = first + clock.steps
+    hours = (cohort["onset"] - cohort["admission"]).to_numpy() / HOUR
+    return tables_lib.baseline(
+        cohort["subject_id"],
+        [
+            *tables_lib.demographics(cohort, known.weight[last]),
+            ("hours from ICU admission to onset, median [quartiles]", hours),
+            ("hours followed, median [quartiles]", clock.steps * clock.hours),
+            ("SOFA at the start, median [quartiles]", known.sofa[first]),
+            ("died in hospital", cohort_lib.mortality(cohort, "hospital")),
+            ("died within 90 days", cohort_lib.mortality(cohort, "90_days")),
+            ("died within the window", cohort["window_died"]),
+        ],
+        config.suppress_small_counts,
+    )

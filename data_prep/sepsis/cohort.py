@@ -1,0 +1,154 @@
+"""Who is in: adults with suspected infection whose SOFA score rose, and from when.
+
+First everyone in whom infection was suspected around an ICU stay (`candidates`); for
+these the organs are scored hour by hour (`organs`); the first hour that qualifies is
+the onset, and the stay is followed around it (`septic`).
+"""
+
+import numpy as np
+import pandas as pd
+
+from data_prep import people
+from data_prep.clock import HOUR, Clock, seconds
+from data_prep.sepsis import organs
+from data_prep.sepsis.config import Config
+
+SOFA_BEFORE, SOFA_AFTER = 48 * HOUR, 24 * HOUR
+"""Seconds before and after a suspicion in which the SOFA score counts."""
+
+SOFA_RISE = 2
+"""Points by which it must have risen, from zero."""
+
+LOOK_BACK = organs.HOURS
+"""Hours scored before the first that counts, as a score is the worst of so many."""
+
+_NEVER = np.iinfo(np.int64).max
+
+
+def candidates(
+    stays: pd.DataFrame, suspected: pd.DataFrame, config: Config
+) -> tuple[pd.DataFrame, people.Sieve]:
+    """Adults in whom infection was suspected from 24 h before to 48 h after the ICU.
+
+    Args:
+      stays: columns of `selections.stays`.
+      suspected: columns of `infection.suspicions`.
+      config: what to extract.
+
+    Returns:
+      The candidates, with the further columns suspicion, begin (first hour scored for
+      itself), start (`LOOK_BACK` hours earlier, the start of the hourly clock), end
+      (all in seconds since 1970) and hours (steps of that clock); and the sieve.
+    """
+    sieve = people.Sieve("ICU stays", stays)
+    frame = people.adults(stays, config.min_age, sieve)
+    left = seconds(frame["outtime"])
+    # The charted time of death and of leaving the unit differ by minutes.
+    death = np.where(frame["deathtime"].notna(), seconds(frame["deathtime"]), _NEVER)
+    frame = frame.assign(end=np.minimum(left, death), death=death, left=left)
+    first = _first_suspicion(frame, suspected)
+    frame = frame.assign(suspicion=frame["icustay_id"].map(first))
+    frame = sieve.keep(
+        "infection suspected around the ICU stay", frame, frame["suspicion"].notna()
+    )
+    suspicion = frame["suspicion"].to_numpy(np.int64)
+    reach = SOFA_BEFORE + config.before_hours * HOUR
+    begin = np.maximum(frame["admission"].to_numpy(np.int64), suspicion - reach)
+    until = suspicion + SOFA_AFTER + config.after_hours * HOUR
+    end = np.minimum(frame["end"].to_numpy(np.int64), until)
+    frame = frame.assign(
+        suspicion=suspicion,
+        begin=begin,
+        start=begin - LOOK_BACK * HOUR,
+        end=end,
+        hours=(end - begin) // HOUR + LOOK_BACK,
+    )
+    frame = sieve.keep("alive and in the ICU around it", frame, frame["begin"] < end)
+    return frame.sort_values(
+        ["subject_id", "admission", "icustay_id"], ignore_index=True
+    ), sieve
+
+
+def hourly_clock(frame: pd.DataFrame) -> Clock:
+    """The clock on which candidates are scored."""
+    return Clock(frame["hours"].to_numpy(np.int64))
+
+
+def septic(
+    frame: pd.DataFrame, score: np.ndarray, config: Config, sieve: people.Sieve
+) -> pd.DataFrame:
+    """Those whose SOFA score rose, around its rise.
+
+    Args:
+      frame: the candidates.
+      score: [R] SOFA score on the rows of `hourly_clock`.
+      config: what to extract.
+      sieve: counts those left out.
+
+    Returns:
+      The cohort, with the further columns candidate (its number among them), onset,
+      steps, window_died (the stay ends in death) and with start and end as those of
+      the state's clock.
+    """
+    onset = first_rise(frame, score)
+    frame = frame.assign(onset=onset, candidate=np.arange(len(frame)))
+    rule = f"SOFA {SOFA_RISE} or more, 48 h before to 24 h after the suspicion"
+    frame = sieve.keep(rule, frame, frame["onset"] >= 0)
+    onset = frame["onset"].to_numpy(np.int64)
+    start = np.maximum(
+        frame["begin"].to_numpy(np.int64), onset - config.before_hours * HOUR
+    )
+    end = np.minimum(frame["end"].to_numpy(np.int64), onset + config.after_hours * HOUR)
+    died_in_unit = frame["death"] <= frame["left"] + HOUR
+    at_end = end >= np.minimum(frame["death"], frame["left"])
+    frame = frame.assign(
+        start=start,
+        end=end,
+        steps=(end - start) // (config.step_hours * HOUR),
+        window_died=died_in_unit & at_end,
+    )
+    frame = sieve.keep(
+        f"followed for {config.min_steps} steps or more",
+        frame,
+        frame["steps"] >= config.min_steps,
+    )
+    again = frame.duplicated("hadm_id")
+    return sieve.keep("first such stay of the admission", frame, ~again)
+
+
+def first_rise(frame: pd.DataFrame, score: np.ndarray) -> np.ndarray:
+    """The onset of sepsis, [N] seconds since 1970, -1 where SOFA never rose.
+
+    Args:
+      frame: columns start, begin, suspicion and hours of the candidates.
+      score: [R] SOFA score on the rows of `hourly_clock`.
+    """
+    stay, hour = hourly_clock(frame).rows()
+    now = frame["start"].to_numpy(np.int64)[stay] + hour * HOUR
+    suspicion = frame["suspicion"].to_numpy(np.int64)[stay]
+    counts = (now >= suspicion - SOFA_BEFORE) & (now <= suspicion + SOFA_AFTER)
+    counts &= (hour >= LOOK_BACK) & (score >= SOFA_RISE)
+    first = np.full(len(frame), _NEVER)
+    np.minimum.at(first, stay[counts], now[counts])
+    return np.where(first < _NEVER, first, -1)
+
+
+def mortality(cohort: pd.DataFrame, kind: str) -> np.ndarray:
+    """Who died, [N] bool: in "hospital", or within "90_days" of ICU admission."""
+    if kind == "hospital":
+        return cohort["expired"].to_numpy(np.float64, na_value=0.0) == 1
+    known = cohort["dod"].notna().to_numpy()
+    # Dates of death have no hour; the day counts as a whole.
+    days = (seconds(cohort["dod"]) - cohort["admission"].to_numpy()) / (24 * HOUR)
+    return known & (days <= 90)
+
+
+def _first_suspicion(frame: pd.DataFrame, suspected: pd.DataFrame) -> pd.Series:
+    """The earliest suspicion whose hours overlap each ICU stay, by icustay_id."""
+    pairs = frame[["subject_id", "icustay_id", "admission", "end"]].merge(
+        suspected, on="subject_id"
+    )
+    near = (pairs["time"] + SOFA_AFTER >= pairs["admission"]) & (
+        pairs["time"] - SOFA_BEFORE <= pairs["end"]
+    )
+    return pairs[near].groupby("icustay_id")["time"].min()
