@@ -66,9 +66,14 @@ def continuous(
       names: name and unit of each of the D drugs.
       doses: [M, D] training doses.
       quantile: of the doses that are not zero, where actions end.
+
+    Raises:
+      ValueError: naming the drug that no training stay was given.
     """
-    high = [
-        float(np.quantile(given[given > 0], quantile)) for given in np.asarray(doses).T
-    ]
+    high = []
+    for (name, _), given in zip(names, np.asarray(doses).T, strict=True):
+        if not (given > 0).any():
+            raise ValueError(f"{name}: no training stay was given any")
+        high.append(float(np.quantile(given[given > 0], quantile)))
     drugs = tuple(dataset.Drug(*name) for name in names)
     return dataset.Actions(0, low=(0.0,) * len(high), high=tuple(high), drugs=drugs)

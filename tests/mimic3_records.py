@@ -21,8 +21,10 @@ class Records:
     that a test adds only the rows it is about.
     """
 
+    tables: files.Tables = files.TABLES
+
     def __init__(self):
-        self.rows: dict[str, list[dict]] = {name: [] for name in files.TABLES}
+        self.rows: dict[str, list[dict]] = {name: [] for name in self.tables}
 
     def add(self, table: str, **values) -> None:
         self.rows[table].append(values)
@@ -143,7 +145,7 @@ class Records:
             name: pd.DataFrame(
                 self.rows[name], columns=[*columns, *_UNREAD.get(name, [])]
             )
-            for name, columns in files.TABLES.items()
+            for name, columns in self.tables.items()
         }
 
     def write(self, directory: pathlib.Path, upper: bool = False) -> pathlib.Path:

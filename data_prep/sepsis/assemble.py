@@ -6,13 +6,14 @@ import numpy as np
 import pandas as pd
 import tqdm
 
-from data_prep import command, hold, people
+from data_prep import command, hold, levels, people
 from data_prep import states as states_lib
 from data_prep import tables as tables_lib
 from data_prep.clock import HOUR, Clock
 from data_prep.measurements import Measurements, Repairs
+from data_prep.sepsis import cohort as cohort_lib
+from data_prep.sepsis import evidence as evidence_lib
 from data_prep.sepsis import (
-    actions,
     features,
     infection,
     items,
@@ -21,8 +22,6 @@ from data_prep.sepsis import (
     selections,
     volumes,
 )
-from data_prep.sepsis import cohort as cohort_lib
-from data_prep.sepsis import evidence as evidence_lib
 from data_prep.sepsis.config import Config
 from data_prep.sepsis.databases import Fourth, Third
 from data_prep.sepsis.items import SEPSIS
@@ -84,18 +83,22 @@ def build(source: Third | Fourth, config: Config) -> command.Built:
             ),
         )
         stage("dataset")
-        chosen = _choose(known, clock, split == 0, config, repairs)
-        schema, arrays = _dataset(
-            source.name,
-            states,
-            filled,
-            held,
-            chosen,
-            known,
-            cohort,
-            split,
-            clock,
-            config,
+        described, chosen = _actions(known, clock, split == 0, config, repairs)
+        schema, filled = _schema(source.name, states, filled, described, config)
+        died = cohort_lib.mortality(cohort, config.mortality)
+        arrays = dataset.Trajectories(
+            observations=filled.astype(np.float32),
+            actions=chosen,
+            lengths=clock.steps.astype(np.int32),
+            patients=cohort["patient"].to_numpy(np.int32),
+            split=split,
+            terminals=rewards.terminals(
+                config.reward, cohort["window_died"].to_numpy(bool)
+            ),
+            rewards=rewards.recorded(config.reward, known.sofa, died, clock),
+            channel_values=np.column_stack([channel.value for channel in held]),
+            channel_measured=np.column_stack([channel.fresh for channel in held]),
+            channel_ages=np.column_stack([channel.age for channel in held]),
         )
     suppress = config.suppress_small_counts
     values_known = ~np.isnan(states.values)
@@ -172,67 +175,54 @@ def _known(
     )
 
 
-def _choose(
+def _actions(
     known: features.Known,
     clock: Clock,
     training: np.ndarray,
     config: Config,
     repairs: Repairs,
-) -> actions.Chosen:
+) -> tuple[dataset.Actions, np.ndarray]:
     """The action of a row is what the row after it knows to have been given."""
     stay, step = clock.rows()
-    after = step > 0
-    doses = np.column_stack([known.fluid.step, known.vasopressor])[after]
-    own = training[stay][after]
+    doses = np.column_stack([known.fluid.step, known.pressor])[step > 0]
+    own = doses[training[stay][step > 0]]
     if config.actions == "levels":
-        return actions.levels(doses, own, config.step_hours)
-    return actions.bounded(doses, own, config.step_hours, config.dose_quantile, repairs)
+        described = levels.fit(items.DRUGS, own)
+        return described, levels.assign(described, doses)
+    described = levels.continuous(items.DRUGS, own, config.dose_quantile)
+    bounds = np.asarray(described.high, np.float32)
+    for column, (name, _) in enumerate(items.DRUGS):
+        above = doses[:, column] > bounds[column]
+        repairs[name, "dose above its bound: cut (steps)"] += int(above.sum())
+    return described, np.minimum(doses, bounds).astype(np.float32)
 
 
-def _dataset(
+def _schema(
     name: str,
     states: states_lib.States,
     filled: np.ndarray,
-    held: list[hold.Held],
-    chosen: actions.Chosen,
-    known: features.Known,
-    cohort: pd.DataFrame,
-    clock: Clock,
+    described: dataset.Actions,
     config: Config,
-) -> tuple[dataset.Schema, dataset.Trajectories]:
-    described = {"full": tuple(states.names)}
-    columns = states.features
+) -> tuple[dataset.Schema, np.ndarray]:
+    """The schema and its observations [R, F]."""
+    features_, chosen = states.features, {"full": tuple(states.names)}
     if config.indicators:
-        columns, filled = states_lib.with_indicators(
+        features_, filled = states_lib.with_indicators(
             states, filled, features.ALWAYS_KNOWN
         )
-        described["full_missing"] = tuple(feature.name for feature in columns)
+        chosen["full_missing"] = tuple(feature.name for feature in features_)
     schema = dataset.Schema(
         name=f"{name} sepsis",
         kind="records",
         step_hours=float(config.step_hours),
-        features=columns,
+        features=features_,
         channels=items.CHANNELS,
-        actions=chosen.description,
-        states=described,
+        actions=described,
+        states=chosen,
         default_state="full_missing" if config.indicators else "full",
         reward={"kind": "recorded"},
     )
-    died = cohort_lib.mortality(cohort, config.mortality)
-    return schema, dataset.Trajectories(
-        observations=filled.astype(np.float32),
-        actions=chosen.actions,
-        lengths=clock.steps.astype(np.int32),
-        patients=cohort["patient"].to_numpy(np.int32),
-        split=cohort["split"].to_numpy(),
-        terminals=rewards.terminals(config.reward, cohort["window_died"].to_numpy()),
-        rewards=rewards.recorded(config.reward, known.sofa, died, clock).astype(
-            np.float32
-        ),
-        channel_values=np.column_stack([c.value for c in held]).astype(np.float32),
-        channel_measured=np.column_stack([c.fresh for c in held]),
-        channel_ages=np.column_stack([c.age for c in held]).astype(np.float32),
-    )
+    return schema, filled
 
 
 def _table1(

@@ -35,14 +35,14 @@ class Known(NamedTuple):
       sofa: [R] SOFA score.
       fluid: intravenous fluids.
       urine: urine output.
-      vasopressor: [R] rate of the step that ended at the row.
+      pressor: [R] rate of the step that ended at the row.
     """
 
     weight: np.ndarray
     sofa: np.ndarray
     fluid: Flowed
     urine: Flowed
-    vasopressor: np.ndarray
+    pressor: np.ndarray
 
 
 def make(
@@ -92,11 +92,11 @@ def make(
         ("ventilated", np.nan_to_num(ventilated)),
         ("sofa", known.sofa),
         ("sirs", inflamed),
-        ("fluid_step", known.fluid.step),
+        ("fluid_last", known.fluid.step),
         ("fluid_total", known.fluid.total),
-        ("urine_step", known.urine.step),
+        ("urine_last", known.urine.step),
         ("urine_total", known.urine.total),
-        ("vasopressor", known.vasopressor),
+        ("pressor_last", known.pressor),
         ("onset_hours", onset + step * clock.hours),
     ):
         columns[name] = _always(values)

@@ -30,12 +30,12 @@ present); FiO2 is held for six hours, as it is charted every two to four.
 | hemoglobin | g/dL | 1-25 | 14 |
 | wbc, platelets | K/uL | .05-500, 1-2000 | 28 |
 | pt, aptt, inr | s, s, ratio | 7-150, 15-150, .5-20 | 28 |
-| pf_ratio (PaO2 over the FiO2 of its time) | mmHg | 10-900 | 8 |
+| pao2_fio2 (PaO2 over the FiO2 of its time) | mmHg | 10-900 | 8 |
 | shock_index (hr / sbp) | - | - | - |
 | sofa (worst of 24 h), sirs | points | 0-24, 0-4 | - |
-| fluid_step, fluid_total (since ICU admission) | mL of crystalloid | - | - |
-| urine_step, urine_total (since ICU admission) | mL | - | - |
-| vasopressor (of the last step) | ug/kg/min | - | - |
+| fluid_last, fluid_total (since ICU admission) | mL of crystalloid | - | - |
+| urine_last, urine_total (since ICU admission) | mL | - | - |
+| pressor_last (of the last step) | ug/kg/min | - | - |
 | onset_hours (since the onset of sepsis) | h | - | - |
 """
 
@@ -77,7 +77,7 @@ _VARIABLES = {
     "ast": Variable(1.0, 30000.0, 28.0),
     "alt": Variable(1.0, 30000.0, 28.0),
     # Made of the others; last, so that it can be appended to sorted measurements.
-    "pf_ratio": Variable(10.0, 900.0, 8.0),
+    "pao2_fio2": Variable(10.0, 900.0, 8.0),
 }
 
 _SHARE_AS_PERCENT = Mistaken(0.2, 1.0, Unit(), "share in a percent item")
@@ -162,7 +162,7 @@ ORGANS = SEPSIS.only(
     "weight",
     *("gcs", "gcs_eyes", "gcs_verbal", "gcs_motor", "intubated"),
     *("mbp", "specimen", "pao2", "fio2", "ventilated"),
-    *("platelets", "bilirubin", "creatinine", "pf_ratio"),
+    *("platelets", "bilirubin", "creatinine", "pao2_fio2"),
 )
 """What the SOFA score is made of, read for everyone in whom infection is suspected."""
 
@@ -207,7 +207,7 @@ HELD = (
     Feature("pt", "s", scale="log"),
     Feature("aptt", "s", scale="log"),
     Feature("inr", "ratio", scale="log"),
-    Feature("pf_ratio", "mmHg", scale="log"),
+    Feature("pao2_fio2", "mmHg", scale="log"),
 )
 DERIVED = (
     Feature("gcs", "points"),
@@ -215,13 +215,16 @@ DERIVED = (
     Feature("shock_index", "1/min/mmHg", scale="log"),
     Feature("sofa", "points"),
     Feature("sirs", "points"),
-    Feature("fluid_step", "mL"),
+    Feature("fluid_last", "mL"),
     Feature("fluid_total", "mL"),
-    Feature("urine_step", "mL"),
+    Feature("urine_last", "mL"),
     Feature("urine_total", "mL"),
-    Feature("vasopressor", "ug/kg/min"),
+    Feature("pressor_last", "ug/kg/min"),
     Feature("onset_hours", "h"),
 )
+
+DRUGS = (("fluid", "mL"), ("pressor", "ug/kg/min"))
+"""Name and unit of the two doses of an action."""
 
 CHANNELS = (
     Channel("mbp", "mmHg", target=(65.0, 110.0)),

@@ -28,7 +28,7 @@ def with_ratios(found: Measurements, catalogue: Catalogue) -> Measurements:
 
     Args:
       found: sorted measurements.
-      catalogue: their variables, of which "pf_ratio" is the last.
+      catalogue: their variables, of which "pao2_fio2" is the last.
 
     Returns:
       Sorted measurements; a gas without FiO2 at its time, or in the hours before it in
@@ -39,10 +39,10 @@ def with_ratios(found: Measurements, catalogue: Catalogue) -> Measurements:
     if not gas.value.size or not oxygen.value.size:
         return found
     share = _held_at(oxygen, gas, catalogue.variables["fio2"].hold_hours)
-    limits = catalogue.variables["pf_ratio"]
+    limits = catalogue.variables["pao2_fio2"]
     ratio = gas.value / share
     ratios = gas._replace(
-        variable=np.full(gas.value.size, catalogue.code("pf_ratio"), np.int16),
+        variable=np.full(gas.value.size, catalogue.code("pao2_fio2"), np.int16),
         value=ratio,
     )
     credible = (ratio >= limits.low) & (ratio <= limits.high)
@@ -76,7 +76,7 @@ def points(
     """
     stay, hour = clock.rows()
     ventilated = select(found, found.variable == ORGANS.code("ventilated"))
-    ratio = select(found, found.variable == ORGANS.code("pf_ratio"))
+    ratio = select(found, found.variable == ORGANS.code("pao2_fio2"))
     limit = ORGANS.variables["ventilated"].hold_hours
     supported = _held_at(ventilated, ratio, limit) > 0
     score, _ = hold.coma_score(found, ORGANS, clock, intubated)
