@@ -37,15 +37,15 @@ class Stages:
 
     Attributes:
       bar: the progress bar, one step for each stage.
-      begun: when each stage began.
+      begun: name and beginning of each stage; a name may come again.
     """
 
     bar: tqdm.tqdm
-    begun: dict[str, float] = dataclasses.field(default_factory=dict)
+    begun: list[tuple[str, float]] = dataclasses.field(default_factory=list)
 
     def __call__(self, name: str) -> None:
         """The stage `name` begins."""
-        self.begun[name] = time.perf_counter()
+        self.begun.append((name, time.perf_counter()))
         self.bar.set_description(name)
         self.bar.update()
 
@@ -55,9 +55,11 @@ class Stages:
 
     def seconds(self) -> dict[str, float]:
         """How long each stage took, up to now."""
-        times = [*self.begun.values(), time.perf_counter()]
-        names = list(self.begun)
-        return {name: times[i + 1] - times[i] for i, name in enumerate(names)}
+        ends = [*(begin for _, begin in self.begun[1:]), time.perf_counter()]
+        took: dict[str, float] = {}
+        for (name, begin), end in zip(self.begun, ends, strict=True):
+            took[name] = took.get(name, 0.0) + end - begin
+        return took
 
 
 def define_flags(config_class: type, database: str) -> None:

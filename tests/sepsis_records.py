@@ -162,6 +162,16 @@ class Records(mimic3_records.Records):
         return Outcome(assemble.build(source, Config(**given | config)))
 
 
+def build(directory, *patients, config=None):
+    """Patients as (subject, what `septic` takes, rows that a function adds)."""
+    records = Records()
+    for subject, given, fill in patients:
+        stay = records.septic(subject, **given)
+        if fill:
+            fill(records, subject, stay)
+    return records.build(directory, **(config or {}))
+
+
 class Outcome(mimic3_records.Outcome):
     """A built dataset, addressed by name."""
 

@@ -1,33 +1,10 @@
-"""The sepsis cohort on hand-made records: who, from when, knowing what, given what."""
+"""The sepsis cohort on hand-made records: who, from when, knowing what."""
 
-import pathlib
-import stat
-import subprocess
-import sys
-
-import duckdb
 import numpy as np
 import pytest
-from sepsis_records import Records, as_mimic4, table
+from sepsis_records import build
 
-from data_prep import files, mimic_sepsis
-from data_prep.clock import Clock
-from data_prep.sepsis import assemble, databases, rewards
-from data_prep.sepsis.config import Config
 from omgrl_jax.data import dataset
-from omgrl_jax.runtime import storage
-
-_HERE = pathlib.Path(__file__).resolve().parent
-
-
-def build(directory, *patients, config=None):
-    """Patients as (subject, what `septic` takes, rows that a function adds)."""
-    records = Records()
-    for subject, given, fill in patients:
-        stay = records.septic(subject, **given)
-        if fill:
-            fill(records, subject, stay)
-    return records.build(directory, **(config or {}))
 
 
 def prescribed(drug, route, culture):
@@ -168,90 +145,6 @@ def test_no_record_reaches_a_row_before_it_was_charted(tmp_path, ward):
     np.testing.assert_allclose(fluid[2] - fluid[0], [0, 0, 111, 0, 0, 0, 0])
 
 
-def test_actions_are_what_is_given_in_the_step_that_follows(tmp_path):
-    outcome = build(tmp_path, (1, {}, None))
-    # 400 mL and .1 ug/kg/min in the steps from hours 4, 12 and 20; 50 mL and .02 in
-    # the last one; nothing between.
-    fluid, pressor = outcome.given().T
-    np.testing.assert_allclose(fluid, [0, 400, 0, 400, 0, 400, 50], rtol=1e-6)
-    np.testing.assert_allclose(pressor, [0, 0.1, 0, 0.1, 0, 0.1, 0.02], rtol=1e-6)
-    assert outcome.feature("fluid_total")[-1] == 1250
-    actions = outcome.built.schema.actions
-    assert [drug.name for drug in actions.drugs] == ["fluid", "pressor"]
-    levels = outcome.levels()
-    # The median of four doses, three of which are equal, leaves the small one below.
-    assert levels == [[0, 0], [2, 2], [0, 0], [2, 2], [0, 0], [2, 2], [1, 1]]
-    expected = [3 * f + v for f, v in levels]
-    np.testing.assert_array_equal(outcome.arrays.actions, expected)
-    doses = table(outcome.built.tables["doses"])
-    assert doses["steps"].astype(int).tolist() == [3, 0, 0, 0, 1, 0, 0, 0, 3]
-
-
-def test_level_edges_come_from_training_stays_alone(tmp_path):
-    shares = {"validation": 0.2, "test": 0.2}
-    doses = {subject: float(subject) for subject in range(1, 7)}
-
-    def treated(directory):
-        patients = [(n, {"treated": dose}, None) for n, dose in doses.items()]
-        return build(directory, *patients, config=shares)
-
-    plain = treated(tmp_path / "a")
-    held_out = int(np.flatnonzero(plain.arrays.split == 2)[0])
-    doses[int(plain.feature("age", held_out)[0]) - 30] *= 2.0
-    moved = treated(tmp_path / "b")
-    assert plain.built.schema.actions == moved.built.schema.actions
-    np.testing.assert_allclose(
-        moved.given(held_out), 2 * plain.given(held_out), rtol=1e-6
-    )
-    own = np.flatnonzero(plain.arrays.split == 0)
-    training = np.concatenate([plain.given(stay) for stay in own])
-    for drug, column in zip(plain.built.schema.actions.drugs, training.T, strict=True):
-        given = np.sort(column[column > 0])
-        # None, and half of the doses at or below the upper edge.
-        assert drug.edges[0] == 0.0
-        np.testing.assert_allclose(drug.edges[1], given[(given.size - 1) // 2])
-
-
-def test_doses_are_cut_at_a_training_quantile(tmp_path):
-    outcome = build(
-        tmp_path,
-        *((n, {"treated": float(n)}, None) for n in (1, 2, 3)),
-        config={"actions": "doses", "dose_quantile": 0.5},
-    )
-    actions = outcome.built.schema.actions
-    doses = np.concatenate([outcome.given(stay) for stay in range(3)])
-    expected = [np.quantile(c[c > 0], 0.5) for c in doses.T]
-    np.testing.assert_allclose(actions.high, expected, rtol=1e-6)
-    np.testing.assert_allclose(
-        outcome.arrays.actions, np.minimum(doses, expected), rtol=1e-6
-    )
-    cut = outcome.repaired("fluid", "dose above its bound")
-    assert cut == int((doses[:, 0] > 1.001 * expected[0]).sum()) > 0
-    bounds = table(outcome.built.tables["doses"])["bound"].astype(float)
-    np.testing.assert_allclose(bounds, expected, rtol=1e-2)
-
-
-def test_rewards_by_hand():
-    """SOFA 2, 5, 4, 4 of a survivor and 3, 3 of a dead patient."""
-    score = np.array([2, 5, 4, 4, 3, 3])
-    clock, died = Clock(np.array([3, 1])), np.array([False, True])
-    expected = {
-        "sofa": [-0.75, 0.1, 15.0, -15.0],
-        "terminal": [0.0, 0.0, 15.0, -15.0],
-        "negative_sofa": [-5.0, -4.0, -4.0, -3.0],
-    }
-    for kind, wanted in expected.items():
-        np.testing.assert_allclose(
-            rewards.recorded(kind, score, died, clock), wanted, err_msg=kind
-        )
-
-
-def test_a_score_that_only_falls_earns_a_tenth_of_its_fall():
-    score = np.array([9, 7, 7, 3, 0])
-    found = rewards.recorded("sofa", score, np.array([False]), Clock(np.array([4])))
-    np.testing.assert_allclose(found.sum(), 15 + 0.1 * 9)
-
-
 def test_rewards_of_a_stay(ward):
     stay = ward.stay_of(1)
     change = np.diff(ward.feature("sofa", stay))
@@ -263,25 +156,6 @@ def test_rewards_of_a_stay(ward):
     assert ward.arrays.lengths[ward.stay_of(16)] == 3
     assert ward.rewards(ward.stay_of(16))[-1] < -14
     assert ward.rewards(ward.stay_of(17))[-1] > 14
-
-
-def test_other_rewards_and_deaths(tmp_path):
-    patients = [patient for patient in WARD if patient[0] in (1, 16, 17)]
-    late = build(
-        tmp_path / "a",
-        *patients,
-        config={"reward": "terminal", "mortality": "90_days"},
-    )
-    last = {n: late.rewards(late.stay_of(n))[-1] for n in (1, 16, 17)}
-    # Of the one who died in hospital no date stands with the patients.
-    assert last == {1: 15.0, 16: 15.0, 17: -15.0}
-    negative = build(tmp_path / "b", *patients, config={"reward": "negative_sofa"})
-    stay = negative.stay_of(1)
-    sofa = negative.feature("sofa", stay)
-    np.testing.assert_array_equal(negative.rewards(stay), -sofa[1:])
-    # Without a reward for the outcome only death ends an episode.
-    ended = [negative.arrays.terminals[negative.stay_of(n)] for n in (1, 16, 17)]
-    assert ended == [False, True, False]
 
 
 def test_organs_make_the_score(ward):
@@ -336,112 +210,3 @@ def test_coma_score_of_intubated_patients(tmp_path, policy, score, points):
     # A missing score is imputed from the other patient, and gives no points.
     found = outcome.feature("sofa", tubed)[4] - outcome.feature("sofa", plain)[4]
     assert found == points
-
-
-def test_temporal_split_needs_years(tmp_path):
-    with pytest.raises(ValueError, match=r"--split=temporal.*use --split=patients"):
-        build(tmp_path, (1, {}, None), config={"split": "temporal"})
-
-
-def treated(count):
-    records = Records()
-    for subject in range(1, count + 1):
-        records.septic(subject, treated=float(subject))
-    return records
-
-
-def test_temporal_split_tests_the_latest_patients(tmp_path):
-    directory = as_mimic4(treated(6), tmp_path)
-    path = directory / "hosp" / "patients.csv"
-    lines = path.read_text().splitlines()
-    groups = ["2011 - 2013", "2008 - 2010", "2014 - 2016"]
-    for number in range(1, 7):
-        lines[number] = lines[number].replace("2008 - 2010", groups[number % 3])
-    path.write_text("\n".join([*lines, ""]))
-    config = Config(split="temporal", validation=0.34, test=0.33)
-    arrays = assemble.build(databases.open_directory(directory), config).trajectories
-    starts = dataset.row_starts(arrays.lengths)
-    subjects = arrays.observations[starts, 0].astype(int) - 30
-    era = np.array([{0: 1, 1: 0, 2: 2}[s % 3] for s in subjects])
-    # Subjects 2 and 5 came last, 3 and 6 before them.
-    assert sorted(subjects[arrays.split == 2]) == [2, 5]
-    assert era[arrays.split == 0].max() <= era[arrays.split == 1].min()
-
-
-def test_mimic4_gives_the_same_as_mimic3(tmp_path):
-    """The same records under the other database's names."""
-    records = treated(3)
-    third = records.build(tmp_path / "3")
-    source = databases.open_directory(as_mimic4(records, tmp_path / "4"))
-    config = Config(suppress_small_counts=False, validation=0.0, test=0.0)
-    fourth = assemble.build(source, config)
-    assert fourth.schema.name == "mimic-iv sepsis"
-    for name, values in third.arrays._asdict().items():
-        other = getattr(fourth.trajectories, name)
-        if values is not None:
-            np.testing.assert_array_equal(values, other, err_msg=name)
-
-
-def test_a_download_without_vital_signs_is_named(tmp_path):
-    directory = as_mimic4(treated(1), tmp_path)
-    (directory / "icu" / "chartevents.csv").unlink()
-    with pytest.raises(files.SourceError, match="table icu/chartevents is missing"):
-        databases.open_directory(directory)
-
-
-def test_output_is_closed_refused_in_work_trees_and_the_same_each_time(tmp_path):
-    directory = treated(4).write(tmp_path / "source")
-    config = Config()
-    tree = tmp_path / "tree"
-    (tree / ".git").mkdir(parents=True)
-    with pytest.raises(storage.WorktreeError, match="--allow_git_worktree"):
-        mimic_sepsis.convert(directory, tree / "out", config)
-    out = tmp_path / "out"
-    fingerprint = mimic_sepsis.convert(directory, out, config)
-    assert stat.S_IMODE(out.stat().st_mode) == 0o700
-    names = {"cohort_flow", "missingness", "repairs", "table1", "doses"}
-    written = {path.name for path in out.iterdir()}
-    assert written == {f"{n}.csv" for n in names} | {"trajectories.npz", "schema.json"}
-    assert dataset.load(out).hash == fingerprint
-    for path in out.iterdir():
-        if path.suffix != ".npz":
-            text = path.read_text()
-            assert "2150-" not in text and "9001" not in text and "5001" not in text
-    for name in ("cohort_flow", "doses"):
-        text = (out / f"{name}.csv").read_text()
-        assert "<=10" in text
-    assert mimic_sepsis.convert(directory, out, config) == fingerprint
-
-
-@pytest.mark.slow
-def test_large_tables_are_streamed_past_the_cohort(tmp_path):
-    directory = treated(3).write(tmp_path)
-    config = Config(validation=0.0, test=0.0)
-    expected = assemble.build(databases.open_directory(directory), config).trajectories
-    path = directory / "CHARTEVENTS.csv"
-    # Relevant items of patients outside the cohort, some 100 MB of text.
-    duckdb.sql(
-        "SELECT i AS row_id, 7 AS subject_id, 220052 AS itemid, '2150-06-01 08:00:00' "
-        "AS charttime, repeat('x', 60) || i AS value FROM range(1000000) t(i) UNION "
-        f"ALL BY NAME SELECT * FROM read_csv('{path}', all_varchar = true)"
-    ).write_csv(str(directory / "chartevents.csv.gz"), compression="gzip")
-    path.unlink()
-    source = databases.open_directory(directory, memory="100MB", threads=1)
-    found = assemble.build(source, config).trajectories
-    np.testing.assert_array_equal(found.observations, expected.observations)
-
-
-def test_command_line_ends_in_one_line(tmp_path):
-    run = subprocess.run(
-        [
-            *(sys.executable, "-m", "data_prep.mimic_sepsis"),
-            *(f"--out={tmp_path / 'o'}", f"--source={tmp_path / 'none'}"),
-        ],
-        capture_output=True,
-        text=True,
-        cwd=_HERE.parent,
-        check=False,
-    )
-    assert run.returncode == 1
-    assert run.stderr.strip().endswith("no such directory")
-    assert "Traceback" not in run.stderr
