@@ -56,6 +56,7 @@ def test_patients_follow_from_seed_question_and_population(task):
 
 
 def test_policies_are_drawn_from_or_taken_at_their_likeliest(task):
+    ward.treat.clear_cache()  # of other tests
     amounts = np.asarray(task.scales.amounts)
     patients = ward.admit(CONFIG, task, 0, truth.TREATMENT, False)
     logits = np.zeros(amounts.size)
