@@ -8,6 +8,7 @@ same seed gives the same arrays. 4,000 stays take some seconds, compilation incl
 """
 
 import dataclasses
+import functools
 import pathlib
 from typing import Any
 
@@ -25,6 +26,9 @@ from omgrl_jax.runtime import script, storage
 
 DRUGS = (("fluid", "mL"), ("pressor", "ug/kg/min"))
 ACTIONS = ("levels", "doses")
+ORDERS = ("levels", "exact")
+PURPOSE = 86  # folded into the seed for the stays below
+_PILOT = 500  # stays from which the levels of ordered doses are fitted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +44,8 @@ class Config:
         (continuous).
       reward: sofa (+-15 for the outcome, and .1 for each point of SOFA less, -.25 for
         each more), terminal (+-15 alone) or negative_sofa (-SOFA of each step).
+      orders: levels (clinicians order the usual dose of a level, as policies will, so
+        that an action is worth the same to both) or exact (any dose).
       habit: share of orders that habit decides, whatever the patient.
     """
 
@@ -51,6 +57,7 @@ class Config:
     reward: str = dataclasses.field(
         default="sofa", metadata={"choices": tuple(stays_lib.REWARDS)}
     )
+    orders: str = dataclasses.field(default="levels", metadata={"choices": ORDERS})
     habit: float = dataclasses.field(
         default=clinicians.Practice.habit, metadata={"min": 0, "max": 1}
     )
@@ -59,10 +66,9 @@ class Config:
         """Raises ValueError naming the flag that cannot be fulfilled."""
         if self.validation + self.test >= 1:
             raise ValueError("--validation, --test: shares must leave training stays")
-        for name, allowed in (
-            ("actions", ACTIONS),
-            ("reward", tuple(stays_lib.REWARDS)),
-        ):
+        rewards = tuple(stays_lib.REWARDS)
+        known = (("actions", ACTIONS), ("reward", rewards), ("orders", ORDERS))
+        for name, allowed in known:
             if getattr(self, name) not in allowed:
                 raise ValueError(f"--{name}: use one of {', '.join(allowed)}")
 
@@ -76,11 +82,35 @@ class Config:
         """How clinicians dose."""
         return clinicians.Practice(habit=self.habit)
 
+    @property
+    def policy(self) -> stays_lib.Policy:
+        """Who treats the patients."""
+        exact = stays_lib.clinician(self.practice)
+        if self.orders == "exact":
+            return exact
+        return stays_lib.rounded(exact, _levels(self.world, exact, self.seed))
+
+
+@functools.cache
+def _levels(
+    world: stays_lib.World, exact: stays_lib.Policy, seed: int
+) -> tuple[stays_lib.Level, stays_lib.Level]:
+    """The dose levels of clinicians who may order any dose, from stays of their own."""
+    key = jax.random.fold_in(jax.random.key(seed), PURPOSE)
+    pilot = jax.device_get(stays_lib.treat(world, exact, key, _PILOT))
+    alive = np.asarray(pilot.alive)
+    doses = np.stack([np.asarray(x)[alive] for x in pilot.doses], axis=1)
+    fluid, pressor = levels.fit(DRUGS, doses).drugs
+    return (
+        stays_lib.Level(fluid.edges, fluid.amounts),
+        stays_lib.Level(pressor.edges, pressor.amounts),
+    )
+
 
 def simulate(config: Config) -> stays_lib.Stays:
     """All stays at full length, numpy arrays [N, STEPS (+ 1), ...]."""
     key = jax.random.key(config.seed)
-    policy = stays_lib.clinician(config.practice)
+    policy = config.policy
     size = min(CHUNK, config.stays)
     chunks = [
         jax.device_get(

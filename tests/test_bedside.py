@@ -25,7 +25,7 @@ POLICY = Policy(linear)
 
 def found(weights, feature, greedy):
     along = bedside.levels_along(
-        POLICY, jnp.array(weights), STATES, feature, VALUES, LEVELS, greedy
+        POLICY, jnp.array(weights), STATES, (feature,), VALUES, LEVELS, greedy
     )
     key = jax.random.key(1)
     return along, bedside.sensitivity(key, np.asarray(along), VALUES, PATIENTS)

@@ -141,6 +141,46 @@ def test_values_of_the_last_step_by_simulation():
             np.testing.assert_allclose(found[a, k], simulated(body, given), atol=0.06)
 
 
+def test_the_last_two_steps_by_trying_all_doses():
+    """Without noise and on a grid that holds the bodies met: 81 pairs of doses."""
+    quiet = dataclasses.replace(
+        WORLD.physiology, severity_noise=0.0, volume_noise=0.0, lactate_noise=0.0
+    )
+    world, frailty = stays.World(physiology=quiet), jnp.float32(1.0)
+    body = body_lib.Body(*(jnp.float32(x) for x in (0.9, 0.8, 3.0, 5.3)))
+    still = jnp.zeros(body_lib.NOISES)
+
+    def one(a):
+        return jax.tree.map(lambda x: x[a], DOSES)
+
+    @jax.jit
+    def both(a, b):
+        first = body_lib.advance(quiet, frailty, body, one(a), still)
+        second = body_lib.advance(quiet, frailty, first, one(b), still)
+        gone = body_lib.dies(quiet, frailty, first)
+        dies = 1.0 - (1.0 - body_lib.dies(quiet, frailty, second)) * (
+            1.0 - body_lib.dies_late(quiet, frailty, second)
+        )
+        later = stays.organ_reward(world.reward, first, second) + 15.0 * (1 - 2 * dies)
+        now = stays.organ_reward(world.reward, body, first)
+        return now - gone * 15.0 + (1.0 - gone) * 0.99 * later
+
+    pairs = jnp.arange(81)
+    tried = jax.vmap(both)(pairs // 9, pairs % 9).reshape(9, 9)
+    found = optimum.solve(world, DOSES, jnp.float32(0.99))
+    following = found._replace(values=found.values[1:2, stays.STEPS - 1 :])
+    q = optimum.action_values(
+        world,
+        following,
+        optimum.GRID,
+        frailty,
+        jax.tree.map(lambda x: x[None], body),
+        jnp.bool_(False),
+    )
+    np.testing.assert_allclose(q[:, 0], tried.max(axis=1), atol=0.15)
+    assert np.ptp(tried) > 1.0
+
+
 def test_where_nothing_harms_all_live_for_the_discounted_reward():
     """A value known without computing: no harm, no healing, no death."""
     kind = {f.name: 0.0 for f in dataclasses.fields(Physiology) if "harm" in f.name}

@@ -76,6 +76,17 @@ def test_doses_may_stay_continuous(tmp_path):
     assert schema.actions.count == 0 and arrays.actions.max(axis=0)[0] > 300
 
 
+def test_orders_may_be_of_any_dose():
+    """Or of the usual doses of levels, which is the default: three of each drug."""
+    alive = simulated().alive
+    for doses in simulated().doses:
+        assert np.unique(doses[alive]).size == 3
+    exact = virtual_sepsis.simulate(Config(stays=60, seed=3, orders="exact"))
+    assert np.unique(exact.doses.fluid[exact.alive]).size > 50
+    # The same patients came.
+    np.testing.assert_array_equal(exact.patients.age, simulated().patients.age)
+
+
 def test_the_same_seed_gives_the_same_stays():
     again = virtual_sepsis.simulate(CONFIG)
     jax.tree.map(np.testing.assert_array_equal, simulated(), again)

@@ -32,11 +32,20 @@ _ALLOW = "allow_git_worktree"
 # Where this study's defaults differ from those of heparin.
 DEFAULTS: dict[str, Any] = {
     "seeds": 10,
-    "epochs": 60,
-    "interval": 20,
-    "patients": 1000,
+    "epochs": 50,
+    "interval": 25,
+    "patients": 2000,
     "off_policy_horizon": 18,
     "rollout_horizon": 1,
+    # Rewards come at the end of 18 steps: values must have time to travel back.
+    "agent_updates": 100,
+    "agent_target_rate": 0.02,
+    "multitask_iql_patience": 0,
+    "multitask_iql_learning_rate": 1e-3,
+    "multitask_iql_batch_size": 512,
+    "multitask_iql_hidden": (128, 128, 64),
+    "multitask_iql_temperature": 0.5,
+    "multitask_iql_entropy_weight": 0.1,
 }
 
 

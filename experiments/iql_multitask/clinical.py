@@ -15,11 +15,14 @@ from omgrl_jax.types import Params, Policy
 
 MODES = judging.MODES
 SWEEP = np.linspace(-2.0, 2.0, 41)  # standard deviations of the training stays
-# A test of sensitivity: the feature swept and the drugs whose levels must follow.
-TESTS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "pressure": ("mbp", ("pressor",)),
-    "lactate": ("lactate", ("fluid", "pressor")),
-    "lactate_fluid": ("lactate", ("fluid",)),
+# A test of sensitivity: the features swept and the drugs whose levels must follow. No
+# patient has a low mean pressure and a usual systolic one, so they are swept together
+# too.
+TESTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "pressure": (("mbp",), ("pressor",)),
+    "pressures": (("sbp", "mbp", "dbp"), ("pressor",)),
+    "lactate": (("lactate",), ("fluid", "pressor")),
+    "lactate_fluid": (("lactate",), ("fluid",)),
 }
 LIMITS = {"pressure": -0.2, "lactate": 0.2, "used": 7.0, "entropy": 1.5}
 
@@ -60,11 +63,12 @@ def require(task: Task) -> None:
       ValueError: naming what the dataset lacks.
     """
     drugs = [drug.name for drug in task.schema.actions.drugs]
-    for feature, doses in TESTS.values():
-        if feature not in task.space.names:
+    for features, doses in TESTS.values():
+        if missing := [name for name in features if name not in task.space.names]:
             raise ValueError(
-                f"the state has no '{feature}': clinical tests need mbp and lactate; "
-                "use data of data_prep.mimic_sepsis or data_prep.virtual_sepsis"
+                f"the state has no {', '.join(missing)}: clinical tests need pressures "
+                "and lactate; use data of data_prep.mimic_sepsis or "
+                "data_prep.virtual_sepsis"
             )
         if missing := [name for name in doses if name not in drugs]:
             raise ValueError(
@@ -82,7 +86,7 @@ def sweep(
     greedy: bool,
 ) -> np.ndarray:
     """Dose levels [N, K] while the sign of a test is swept over `SWEEP`."""
-    feature, drugs = TESTS[test]
+    features, drugs = TESTS[test]
     names = [drug.name for drug in task.schema.actions.drugs]
     levels = task.schema.actions.levels(np.arange(task.space.num_actions))
     wanted = levels[:, [names.index(name) for name in drugs]].sum(axis=1)
@@ -90,7 +94,7 @@ def sweep(
         bedside.levels_along(
             *policy,
             states,
-            task.space.names.index(feature),
+            tuple(task.space.names.index(name) for name in features),
             jnp.asarray(SWEEP, jnp.float32),
             jnp.asarray(wanted, jnp.float32),
             greedy,
@@ -117,10 +121,11 @@ def rows(
       swept: number of held-out states around which a sign is swept.
 
     Returns:
-      Rows with each sensitivity at the mean state (`pressure`, `lactate`) and around
-      real ones (`pressure_real`, with `_low` and `_high`), `used` and `entropy` of the
-      actions with theirs, `share_0`, ... of the actions, `agreement` and `log_prob` of
-      the clinicians' own, and `passed`: how many of the three tests.
+      Rows with each sensitivity at the mean state (`pressure`, `lactate`), its size
+      there (`pressure_size`: levels more at one deviation above the mean than at one
+      below) and around real states (`pressure_real`, with `_low` and `_high`), `used`
+      and `entropy` of the actions with theirs, `share_0`, ... of the actions,
+      `agreement` with the clinicians, and `passed`: how many of the three tests.
     """
     picked = _spread(held, swept)
     mean = jnp.zeros((1, task.space.state_dim))
@@ -133,6 +138,8 @@ def rows(
         for test in TESTS:
             at_mean = sweep(task, policy, test, mean, greedy)
             one = bedside.rank_correlation(SWEEP, at_mean[0])
+            size = float(np.interp(1.0, SWEEP, at_mean[0]))
+            row[f"{test}_size"] = size - float(np.interp(-1.0, SWEEP, at_mean[0]))
             real = bedside.sensitivity(
                 next(keys),
                 sweep(task, policy, test, held.states[picked], greedy),

@@ -4,10 +4,15 @@ import dataclasses
 
 from omgrl_jax.learners import boosted_q
 
-# In the order of the tables. The first one's name is the study's own.
+# Units of the study that are not learned from rewards.
+CLONED, REFERENCES = "behavioural_cloning", "references"
+# The study's own method, the same with a temperature of acting, and without its heads.
+OWN, SHARPENED, ALONE = "multitask_iql", "sharpened_iql", "single_task_iql"
+# In the order of the tables.
 METHODS = (
-    "multitask_iql",
-    "single_task_iql",
+    OWN,
+    SHARPENED,
+    ALONE,
     "no_entropy",
     "iql",
     "dueling_cql",
@@ -22,9 +27,10 @@ class StudyConfig:
     """What is compared, beside the settings of the methods themselves.
 
     Attributes:
-      methods: what learns a policy: multitask_iql, the same without auxiliary heads
-        (single_task_iql) or without its entropy term (no_entropy), iql (networks of
-        their own), dueling_cql, ddqn, linear_q and boosted_q.
+      methods: what learns a policy: multitask_iql, the same drawn from more sharply
+        (sharpened_iql), without auxiliary heads (single_task_iql) or without its
+        entropy term (no_entropy), iql (networks of their own), dueling_cql, ddqn,
+        linear_q and boosted_q.
       stays: virtual stays that are made where no dataset is named.
       cohort_seed: of these stays.
       estimated_seeds: seeds whose policies are estimated off-policy as well, which
@@ -34,7 +40,7 @@ class StudyConfig:
     """
 
     methods: tuple[str, ...] = METHODS
-    stays: int = dataclasses.field(default=4000, metadata={"min": 100})
+    stays: int = dataclasses.field(default=12_000, metadata={"min": 100})
     cohort_seed: int = 0
     estimated_seeds: int = dataclasses.field(default=0, metadata={"min": 0})
     swept_states: int = dataclasses.field(default=300, metadata={"min": 1})

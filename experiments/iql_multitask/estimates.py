@@ -41,6 +41,30 @@ def stays_of(config: RunConfig, task: Task) -> Stays:
     )
 
 
+def require(config: RunConfig, task: Task) -> None:
+    """Stops where values would not be of whole stays, or not of one kind.
+
+    Args:
+      config: settings.
+      task: the task.
+
+    Raises:
+      ValueError: naming the flag.
+    """
+    longest, horizon = int(task.arrays.lengths.max()), config.off_policy.horizon
+    if horizon < longest:
+        raise ValueError(
+            f"--off_policy_horizon={horizon}: the longest stay has {longest} steps, "
+            f"whose last rewards would not count; use {longest} or more"
+        )
+    learned, judged = config.agent.discount, config.off_policy.discount
+    if learned != judged:
+        raise ValueError(
+            f"--agent_discount={learned} and --off_policy_discount={judged}: what is "
+            "learned and what is judged must be discounted alike"
+        )
+
+
 def rows(
     config: RunConfig,
     task: Task,
@@ -120,8 +144,9 @@ def belief_row(
 
     Returns:
       `promised`, the mean over held-out first states of the value of what the policy
-      does; `highest`, the largest action value in training states; `best_return` of the
-      training stays. None where the method has no values.
+      does; `highest`, the largest action value in training states; `best_return`, the
+      largest sum of rewards still to come at any of them. None where the method has no
+      values.
     """
     if one.values is None:
         return None
@@ -131,12 +156,14 @@ def belief_row(
     promised = np.mean(np.sum(chances * one.values(first), axis=1))
     reached = np.asarray(fitting.states[:, :-1])[np.asarray(fitting.alive)]
     highest = np.max(one.values(jnp.asarray(reached)))
-    weights = config.off_policy.discount ** np.arange(fitting.rewards.shape[1])
-    returns = np.sum(np.asarray(fitting.rewards * fitting.alive) * weights, axis=1)
+    alive = np.asarray(fitting.alive)
+    to_come = np.asarray(fitting.rewards * fitting.alive, np.float64)
+    for t in range(to_come.shape[1] - 2, -1, -1):
+        to_come[:, t] += config.off_policy.discount * to_come[:, t + 1]
     return {
         "policy": name,
         "seed": seed,
         "promised": float(promised),
         "highest": float(highest),
-        "best_return": float(returns.max()),
+        "best_return": float(to_come[alive].max()),
     }

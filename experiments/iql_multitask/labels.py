@@ -1,12 +1,13 @@
 """What the study's policies are called, what they are, how they are drawn."""
 
-from experiments.iql_multitask.study import CLONED
+from experiments.iql_multitask.config import CLONED, SHARPENED
 from experiments.report import drawing
 from experiments.report.words import Measure
 
 LABELS = {
     "optimum": "Optimum",
     "multitask_iql": "IQL, multi-task",
+    SHARPENED: "IQL, multi-task, sharpened",
     "single_task_iql": "IQL, one task",
     "no_entropy": "IQL, multi-task, no entropy",
     "iql": "IQL",
@@ -24,6 +25,8 @@ NOTES = {
     "shows: a bound",
     "multitask_iql": "implicit Q-learning whose network also foretells the next "
     "pressure, lactate, oxygen saturation and urine",
+    SHARPENED: "the same policy drawn from at the sharpest temperature whose actions "
+    "are still diverse on validation patients; no outcome is looked at",
     "single_task_iql": "the same network without those heads",
     "no_entropy": "the same with the heads and without its bonus for entropy",
     "iql": "implicit Q-learning, a network for each part",
@@ -39,6 +42,7 @@ NOTES = {
 STYLES = {
     "optimum": (drawing.PURPLE, "*"),
     "multitask_iql": (drawing.BLUE, "o"),
+    SHARPENED: (drawing.BLUE, "*"),
     "single_task_iql": (drawing.SKY, "h"),
     "no_entropy": (drawing.SKY, "p"),
     "iql": (drawing.VIOLET, "<"),

@@ -6,14 +6,22 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from experiments import training
+from experiments import judging, training
 from experiments.config import RunConfig, claim
 from experiments.fitting import Models
-from experiments.iql_multitask.config import StudyConfig
+from experiments.iql_multitask.config import (
+    ALONE,
+    OWN,
+    SHARPENED,
+    StudyConfig,
+)
 from experiments.task import Task
 from omgrl_jax.data import records as records_lib
+from omgrl_jax.data.records import Records
+from omgrl_jax.evaluation import bedside, calibration
 from omgrl_jax.learners import boosted_q, known_reward
 from omgrl_jax.types import Array, Params, Policy
 
@@ -47,9 +55,13 @@ def no_entropy(config: RunConfig) -> RunConfig:
 
 # Methods that are another one with a setting changed.
 _VARIANTS: dict[str, tuple[str, Callable[[RunConfig], RunConfig]]] = {
-    "single_task_iql": ("multitask_iql", single_task),
-    "no_entropy": ("multitask_iql", no_entropy),
+    ALONE: (OWN, single_task),
+    "no_entropy": (OWN, no_entropy),
 }
+# Temperatures of acting, the sharpest last, and what validation patients must keep: a
+# little more than the clinical test asks of others.
+_HEATS = (1.0, 0.85, 0.7, 0.6, 0.5, 0.42, 0.35, 0.3, 0.25)
+_LEAST_USED, _LEAST_SHARE, _LEAST_ENTROPY = 7, 0.015, 1.58
 
 
 def learn(
@@ -68,13 +80,18 @@ def learn(
       task: the task.
       models: fitted behaviour policies of every seed.
       method: which method.
-      out: where it trains and goes on where it stopped.
+      out: where methods train, each in a folder of its own, and go on where they
+        stopped.
 
     Raises:
-      ValueError: if `out` holds another setting.
+      ValueError: if a folder holds another setting.
     """
     if method == "boosted_q":
-        return [_boosted(study, config, task, seed) for seed in config.seed_list]
+        return [_boosted(study, config, task)] * config.seeds
+    if method == SHARPENED:
+        plain = learn(study, config, task, models, OWN, out)
+        return [_sharpened(one, task.validation) for one in plain]
+    out = out / method
     algorithm, change = _VARIANTS.get(method, (method, lambda same: same))
     config = dataclasses.replace(change(config), algorithms=(algorithm,))
     claim(out, config, task.hash)
@@ -96,7 +113,44 @@ def _values(asked: Any, state: Any) -> Callable[[Array], np.ndarray]:
     return lambda states: np.asarray(run(state, states))
 
 
-def _boosted(study: StudyConfig, config: RunConfig, task: Task, seed: int) -> Learned:
+def _sharpened(one: Learned, validation: Records) -> Learned:
+    """The same policy at the sharpest temperature at which it is still diverse."""
+    log_probs = judging.log_probs(
+        one.policy, one.params, validation.states[validation.transitions]
+    )
+    log_probs = np.asarray(log_probs, np.float64)
+    heat = sharpest(log_probs)
+    return Learned(
+        calibration.tempered(one.policy), (one.params, jnp.float32(heat)), one.values
+    )
+
+
+def sharpest(log_probs: np.ndarray) -> float:
+    """The lowest temperature of acting whose actions are diverse enough.
+
+    No reward and no outcome is looked at: only how many actions validation patients
+    would get, and how evenly.
+
+    Args:
+      log_probs: [N, A] of the policy in their states.
+
+    Returns:
+      The temperature; 1 where the policy is not diverse to begin with.
+    """
+    found = 1.0
+    for heat in _HEATS:
+        scaled = log_probs / heat
+        chances = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+        shares = (chances / chances.sum(axis=1, keepdims=True)).mean(axis=0)
+        used, entropy = bedside.used_and_entropy(shares[None], _LEAST_SHARE)
+        if used[0] < _LEAST_USED or entropy[0] < _LEAST_ENTROPY:
+            break
+        found = heat
+    return found
+
+
+def _boosted(study: StudyConfig, config: RunConfig, task: Task) -> Learned:
+    """Nothing in it is drawn by chance: the same for all seeds."""
     rows = task.train.transitions
     steps = records_lib.transition_at(task.train, rows)
     rewards = known_reward.make(task.space, task.scales)(steps)
@@ -106,6 +160,5 @@ def _boosted(study: StudyConfig, config: RunConfig, task: Task, seed: int) -> Le
         rewards,
         task.space.num_actions,
         config.agent.discount,
-        seed,
     )
     return Learned(found.policy, None, lambda states: found.values(np.asarray(states)))

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from experiments.iql_multitask import clinical
+from experiments.iql_multitask.config import CLONED, OWN, SHARPENED
 from experiments.iql_multitask.labels import (
     ACTED,
     ESTIMATORS,
@@ -24,7 +25,7 @@ from omgrl_jax.data.schema import Actions
 Row = Mapping[str, Any]
 _SPREAD = "Mean ± standard deviation over seeds."
 _DRAWN = "stochastic"
-_WITH_BAND = ("multitask_iql", "single_task_iql")  # more would hide each other
+_WITH_BAND = (OWN, "single_task_iql")  # more would hide each other
 
 
 def of(rows: Sequence[Row], policy: str, mode: str) -> list[Row]:
@@ -102,6 +103,8 @@ def tests(rows: Sequence[Row]) -> Block:
                 tables.show(estimates.over_seeds(own, key))
                 for key in ("pressure", "lactate", "used", "entropy")
             ]
+            texts[2] += f" [{_ends(own, 'used')}]"
+            texts[3] += f" [{_ends(own, 'entropy')}]"
             pairs = [f"{texts[k]} ({counts[k]})" for k in (0, 1)]
             spread = f"{texts[2]}; {texts[3]} ({counts[2]})"
             all_three = f"{every}/{len(passed)}"
@@ -113,12 +116,24 @@ def tests(rows: Sequence[Row]) -> Block:
         f"lactate: the same with the level of treatment (above {_limit('lactate')}); "
         "actions: how many of the nine have at least 1 % of the decisions of held-out "
         f"patients (at least {_limit('used')}), and their entropy in nats (above "
-        f"{_limit('entropy')}). Clinicians' own actions: {_clinicians(rows)}."
+        f"{_limit('entropy')}), with their 95 % intervals over patients, averaged over "
+        f"seeds. Clinicians' own actions: {_clinicians(rows)}. A rank correlation says "
+        "nothing of size, and a policy that is nearly flat can pass: see the sizes "
+        "below."
     )
     head = ["Policy", "Pressure", "Lactate", "Actions; entropy", "All three"]
     real = _real_table(rows)
     found = [("Clinical tests", Table(head, cells, note)), ("Around real states", real)]
     return blocks.block(shown=found)
+
+
+def _ends(rows: Sequence[Row], name: str) -> str:
+    """Ends of an interval over patients, averaged over seeds."""
+    low, high = (
+        float(np.mean([row[f"{name}_{end}"] for row in rows]))
+        for end in ("low", "high")
+    )
+    return tables.show_ends(low, high)
 
 
 def _limit(name: str) -> str:
@@ -141,22 +156,23 @@ def _real_table(rows: Sequence[Row]) -> Table:
             if not own:
                 continue
             texts = []
-            for test in ("pressure_real", "lactate_real", "lactate_fluid_real"):
-                mean, low, high = (
-                    float(np.mean([row[test + end] for row in own]))
-                    for end in ("", "_low", "_high")
-                )
-                texts.append(f"{mean:.2f} [{tables.show_ends(low, high)}]")
+            for test in ("pressure", "pressures", "lactate"):
+                mean = float(np.mean([row[f"{test}_real"] for row in own]))
+                size = float(np.mean([row[f"{test}_size"] for row in own]))
+                ends = _ends(own, f"{test}_real")
+                texts.append(f"{mean:.2f} [{ends}]; {size:+.2f}".replace("-", "−"))
             agree = tables.show(estimates.over_seeds(own, "agreement"), percent=True)
             cells.append([acting(policy, mode), *texts, agree])
     note = (
         "The sign is swept around each of many held-out states, the rest of the state "
         "as it was; mean rank correlation with its 95 % interval over patients, both "
-        "averaged over seeds. Agreement: held-out decisions in which the policy does "
-        "what the clinician did."
+        "averaged over seeds; then the size: levels more at one deviation above the "
+        "mean than at one below, at the mean state. All pressures: systolic, mean and "
+        "diastolic swept together, as they move in a patient. Agreement: held-out "
+        "decisions in which the policy does what the clinician did."
     )
-    head = ["Policy", "Pressure → vasopressor", "Lactate → treatment"]
-    return Table([*head, "Lactate → fluid", "Agreement"], cells, note)
+    head = ["Policy", "Mean pressure → vasopressor", "All pressures → vasopressor"]
+    return Table([*head, "Lactate → treatment", "Agreement"], cells, note)
 
 
 def off_policy(rows: Sequence[Row]) -> Block:
@@ -208,7 +224,8 @@ def _scatter(rows: Sequence[Row]) -> Picture:
         axes.set(xlabel="true value", ylabel="estimate")
         axes.set_title("Estimates and the truth")
         drawing.legend_below(figure, axes, columns=3)
-        off = np.mean([abs(r["value"] - r["truth"]) for r in rows])
+        drawn = [r for r in rows if r["estimator"] in looks]
+        off = np.mean([abs(r["value"] - r["truth"]) for r in drawn])
         return drawing.finish(
             figure,
             f"Estimates differ from the truth by {off:.2f} on average.",
@@ -234,8 +251,8 @@ def belief(rows: Sequence[Row], judged: Sequence[Row]) -> Block:
     note = (
         f"{_SPREAD} Promised: mean of the method's own values over the first states of "
         "held-out patients; true: what the policy earns; highest value: of any action "
-        "in a training state; best return: of any training stay, which no value can "
-        "exceed without being wrong."
+        "in a training state; best return: the largest sum of rewards still to come in "
+        "one, which no value can exceed without being wrong."
     )
     measure = Measure("What methods promise of themselves", "value")
     picture = forest.picture(entries, measure, "Mean value of held-out first states.")
@@ -244,18 +261,20 @@ def belief(rows: Sequence[Row], judged: Sequence[Row]) -> Block:
 
 def actions(rows: Sequence[Row], known: Actions) -> Block:
     """Shares of the nine actions, as grids of both drugs."""
-    wanted = ("clinicians", "multitask_iql", "single_task_iql", "ddqn", "boosted_q")
     pictures = []
-    for policy in wanted:
-        own = [r for r in of(rows, policy, "greedy") if "share_0" in r]
-        if own:
-            pictures.append(_grid(policy, own, known))
+    for policy in ("clinicians", OWN, SHARPENED, CLONED, "ddqn", "boosted_q"):
+        for mode in clinical.MODES:
+            own = [r for r in rows if (r["policy"], r["mode"]) == (policy, mode)]
+            if own and (policy == OWN or mode == _DRAWN):
+                pictures.append(_grid(acting(policy, mode), own, known))
+        if policy == "clinicians" and (own := of(rows, policy, "-")):
+            pictures.append(_grid(LABELS[policy], own, known))
     if not pictures:
         return blocks.block(absent=["Not shown: no policy was judged."])
     return blocks.block(pictures)
 
 
-def _grid(policy: str, rows: Sequence[Row], known: Actions) -> Picture:
+def _grid(name: str, rows: Sequence[Row], known: Actions) -> Picture:
     first, second = known.drugs
     shares = np.array(
         [np.mean([r[f"share_{a}"] for r in rows]) for a in range(known.count)]
@@ -271,14 +290,13 @@ def _grid(policy: str, rows: Sequence[Row], known: Actions) -> Picture:
         for drug, axis in ((first, axes.yaxis), (second, axes.xaxis)):
             axis.set_ticks(range(drug.levels), [f"{x:.3g}" for x in drug.amounts])
             axis.set_label_text(f"{drug.name}, {drug.unit}")
-        axes.set_title(LABELS[policy])
+        axes.set_title(name)
         return drawing.finish(
             figure,
-            f"{LABELS[policy]}: {100 * shares.max():.0f} % of decisions are the most "
+            f"{name}: {100 * shares.max():.0f} % of decisions are the most "
             "frequent action.",
             "Share of held-out decisions by fluid (down) and vasopressor (across), the "
-            "usual dose of each level; of a learned policy its most likely action, "
-            "averaged over seeds.",
+            "usual dose of each level; averaged over seeds.",
         )
 
 

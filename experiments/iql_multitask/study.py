@@ -10,14 +10,13 @@ from experiments import estimating, fitting, judging
 from experiments.config import RunConfig
 from experiments.fitting import Models
 from experiments.iql_multitask import clinical, estimates, learning, truth
-from experiments.iql_multitask.config import StudyConfig
+from experiments.iql_multitask.config import CLONED, REFERENCES, StudyConfig
 from experiments.iql_multitask.learning import Learned
 from experiments.task import Task
 from omgrl_jax.runtime import storage
 
 Rows = dict[str, list[dict[str, Any]]]
 SECTIONS = ("policies", "clinical", "curves", "off_policy", "belief")
-CLONED, REFERENCES = "behavioural_cloning", "references"
 
 
 def run(
@@ -38,6 +37,7 @@ def run(
       ValueError: if the dataset cannot be judged so, or a folder holds another setting.
     """
     clinical.require(task)
+    estimates.require(config, task)
     folder = out / "models" / fitting.key(config)
     models = fitting.fit_all(config, task, folder, with_world=False)
     judge = Judge(study, config, task, models, out)
@@ -83,10 +83,13 @@ class Judge:
 
     def _learned(self, unit: str) -> list[Learned]:
         if unit == CLONED:
-            policy = self._models.behaviour
-            return [Learned(policy, f.behaviour, None) for f in self._models.fitted]
+            shared = (self._task, self._models)
+            return [
+                Learned(*estimating.calibrated(*shared, index), None)
+                for index in range(self._config.seeds)
+            ]
         given = (self._study, self._config, self._task, self._models)
-        return learning.learn(*given, unit, self._out / "methods" / unit)
+        return learning.learn(*given, unit, self._out / "methods")
 
     def _seed(self, name: str, one: Learned, index: int) -> Rows:
         config, task, seed = self._config, self._task, self._config.seed_list[index]

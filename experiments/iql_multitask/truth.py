@@ -159,13 +159,18 @@ def references(
     """
     simulator = task.schema.simulator or {}
     practice = clinicians.Practice(**simulator["clinicians"])
-    edges = tuple(drug.edges for drug in task.schema.actions.drugs)
+    usual = stays.clinician(practice)
+    fluid, pressor = (
+        stays.Level(drug.edges, drug.amounts) for drug in task.schema.actions.drugs
+    )
+    whole = stays.rounded(usual, (fluid, pressor))
+    if simulator["run"]["orders"] == "levels":
+        usual = whole
     here, table = world(task), doses(task)
     best = _optimum(here, table, discount)
-    usual = stays.clinician(practice)
     policies = {
         "clinicians": (_as_ordered, usual, None),
-        "clinicians_rounded": (_rounded, usual, (table, edges)),
+        "clinicians_rounded": (_as_ordered, whole, None),
         "random": (_random, None, table),
         "optimum": (_best, here, best),
     }
@@ -192,21 +197,6 @@ def _reference(
 def _as_ordered(usual: stays.Policy, given: None) -> stays.Policy:
     del given
     return usual
-
-
-def _rounded(usual: stays.Policy, given: tuple[Dose, Any]) -> stays.Policy:
-    table, edges = given
-
-    def act(memory: Any, key: Array, bedside: stays.Bedside) -> tuple[Any, Dose]:
-        memory, dose = usual.act(memory, key, bedside)
-        level = [
-            jnp.searchsorted(jnp.asarray(edge), x)
-            for edge, x in zip(edges, dose, strict=True)
-        ]
-        action = level[0] * (len(edges[1]) + 1) + level[1]
-        return memory, jax.tree.map(lambda x: x[action], table)
-
-    return stays.Policy(usual.reset, act)
 
 
 def _random(part: None, table: Dose) -> stays.Policy:

@@ -181,8 +181,6 @@ def make(config: Config, space: Space) -> Algorithm:
     def policy_params(state: State) -> Params:
         return state.best
 
-    ask = values(config, space)
-
     def action_values(state: State, observations: Array) -> Array:
         return ask(state, observations).q
 

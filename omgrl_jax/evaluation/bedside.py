@@ -54,19 +54,19 @@ def levels_along(
     policy: Policy,
     params: Params,
     states: Array,
-    feature: int,
+    features: tuple[int, ...],
     values: Array,
     levels: Array,
     greedy: bool,
 ) -> Array:
-    """Dose levels while one feature of each state is swept and the rest stays.
+    """Dose levels while features of each state are swept and the rest stays.
 
     Args:
       policy: the policy.
       params: its parameters.
       states: [N, S] standardised.
-      feature: column of the state that is swept.
-      values: [K] standardised values that it takes.
+      features: columns of the state that are swept together.
+      values: [K] standardised values that they take.
       levels: [A] dose level of each action.
       greedy: take the likeliest action's level; else the mean over the policy.
 
@@ -75,7 +75,7 @@ def levels_along(
     """
 
     def at(value: Array) -> Array:
-        changed = states.at[:, feature].set(value)
+        changed = states.at[:, np.asarray(features)].set(value)
         log_probs = policy.log_probs(params, changed)
         if greedy:
             return levels[jnp.argmax(log_probs, axis=-1)]
@@ -131,8 +131,8 @@ def diversity(
     drawn = _resample(key, counts.size, resamples)
     resampled = (drawn @ sums) / (drawn @ counts)[:, None]
     shares = sums.sum(axis=0) / counts.sum()
-    used, spread = _used_and_entropy(shares[None])
-    all_used, all_spread = _used_and_entropy(resampled)
+    used, spread = used_and_entropy(shares[None])
+    all_used, all_spread = used_and_entropy(resampled)
     return Diversity(
         _interval(float(used[0]), all_used),
         _interval(float(spread[0]), all_spread),
@@ -140,9 +140,17 @@ def diversity(
     )
 
 
-def _used_and_entropy(shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def used_and_entropy(
+    shares: np.ndarray, rare: float = RARE
+) -> tuple[np.ndarray, np.ndarray]:
+    """How many actions have a share of at least `rare` [N], and the entropy [N].
+
+    Args:
+      shares: [N, A], each row adding up to one.
+      rare: smallest share that counts.
+    """
     positive = np.where(shares > 0, shares, 1.0)
-    return (shares >= RARE).sum(axis=1), -(shares * np.log(positive)).sum(axis=1)
+    return (shares >= rare).sum(axis=1), -(shares * np.log(positive)).sum(axis=1)
 
 
 def _by_patient(

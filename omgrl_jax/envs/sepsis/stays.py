@@ -125,6 +125,18 @@ class Bedside(NamedTuple):
     alive: Array
 
 
+class Level(NamedTuple):
+    """Dose levels of one drug.
+
+    Attributes:
+      edges: upper edges of all but the highest.
+      amounts: what is given in each.
+    """
+
+    edges: tuple[float, ...]
+    amounts: tuple[float, ...]
+
+
 class Policy(NamedTuple):
     """A way of treating one patient.
 
@@ -246,6 +258,29 @@ def clinician(practice: clinicians.Practice) -> Policy:
         return who, clinicians.order(practice, who, key, bedside.row)
 
     return Policy(clinicians.meet, act)
+
+
+@functools.cache
+def rounded(policy: Policy, levels: tuple[Level, Level]) -> Policy:
+    """The policy whose doses are rounded to those of their levels.
+
+    Args:
+      policy: who orders.
+      levels: of fluid and of vasopressor.
+
+    Returns:
+      The policy; the same object for the same arguments.
+    """
+
+    def act(memory: Any, key: Key, bedside: Bedside) -> tuple[Any, Dose]:
+        memory, dose = policy.act(memory, key, bedside)
+        given = [
+            jnp.array(level.amounts)[jnp.searchsorted(jnp.array(level.edges), x)]
+            for level, x in zip(levels, dose, strict=True)
+        ]
+        return memory, Dose(*given)
+
+    return Policy(policy.reset, act)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 3))
