@@ -188,7 +188,7 @@ def test_stays_longer_than_the_horizon_and_two_discounts_are_refused(task):
     with pytest.raises(ValueError, match="--off_policy_horizon=17: the longest stay"):
         estimates.require(short, task)
     agent = dataclasses.replace(CONFIG.agent, discount=0.9)
-    with pytest.raises(ValueError, match="--agent_discount=.* and --off_policy_disc"):
+    with pytest.raises(ValueError, match=r"--agent_discount=.* and --off_policy_disc"):
         estimates.require(dataclasses.replace(CONFIG, agent=agent), task)
 
 
