@@ -201,7 +201,7 @@ def test_what_is_still_to_come_by_hand():
         jnp.zeros((2, 4, 3)), jnp.zeros((2, 3), int), rewards, alive, jnp.arange(2)
     )
     one = learning.Learned(
-        Policy(always), jnp.int32(2), lambda states: np.arange(9.0) + states[..., :1]
+        Policy(always), jnp.int32(2), lambda x: np.arange(9.0) + np.asarray(x)[..., :1]
     )
     row = estimates.belief_row(CONFIG, estimates.Stays(fitting, fitting), "x", one, 0)
     assert row["best_return"] == pytest.approx(15.0)
@@ -273,7 +273,7 @@ def test_the_first_screen_says_what_was_found():
         ]
     )
     estimated = made_up(
-        seeds=[{"value": 7.7, "truth": 7.0, "low": 6.5, "high": 8.0, "ess": 30.0}] * 2
+        seeds=[{"value": 7.6, "truth": 7.0, "low": 6.5, "high": 8.0, "ess": 30.0}] * 2
     )
     for row in estimated:
         row["estimator"] = "wdr"
@@ -285,7 +285,7 @@ def test_the_first_screen_says_what_was_found():
     }
     said = " ".join(page.findings(found))
     assert "value +1.10" in said and "passed by 1 of 2 seeds" in said
-    assert "0.70 above the true value on average, within 10 % of it in 2 of 2" in said
+    assert "0.60 above the true value on average, within 10 % of it in 2 of 2" in said
     assert "holds the truth in 2." in said and "30 effective patients" in said
     assert "+0.10 [" in said and "against cloned ones" in said
     assert sections.outcomes((), 10).absent
