@@ -84,8 +84,8 @@ def test_a_stay_from_its_onset(ward):
     # Platelets fall at hour 4; the ICU admission lies less than 24 hours before, so it
     # is row 0; the unit is left after 30.5 hours: seven whole steps.
     assert ward.arrays.lengths[stay] == 7
-    onset = ward.feature("onset_hours", stay)
-    np.testing.assert_array_equal(onset, [-4, 0, 4, 8, 12, 16, 20, 24])
+    hours = ward.feature("icu_hours", stay)
+    np.testing.assert_array_equal(hours, [0, 4, 8, 12, 16, 20, 24, 28])
     assert ward.feature("sofa", stay)[:3].tolist() == [0, 2, 5]
     assert ward.feature("platelets", stay)[:3].tolist() == [200, 90, 90]
     assert ward.feature("gender", stay)[0] == 1
@@ -97,16 +97,17 @@ def test_a_stay_from_its_onset(ward):
 
 
 def test_a_window_is_24_hours_before_to_48_after_the_onset(ward):
-    onset = ward.feature("onset_hours", ward.stay_of(2))
-    assert (onset[0], onset[-1]) == (-24, 48)
+    # SOFA rises at hour 30.
+    hours = ward.feature("icu_hours", ward.stay_of(2))
+    assert (hours[0], hours[-1]) == (30 - 24, 30 + 48)
     # The last hour that counts lies 24 hours after the suspicion at hour 2.
-    assert ward.feature("onset_hours", ward.stay_of(6))[0] == -24
+    assert ward.feature("icu_hours", ward.stay_of(6))[0] == 26 - 24
 
 
 def test_hourly_steps(tmp_path):
     outcome = build(tmp_path, (1, {}, None), config={"step_hours": 1})
     assert outcome.arrays.lengths.tolist() == [30]
-    assert outcome.feature("onset_hours")[:6].tolist() == [-4, -3, -2, -1, 0, 1]
+    assert outcome.feature("icu_hours")[:6].tolist() == [0, 1, 2, 3, 4, 5]
     assert outcome.built.schema.step_hours == 1.0
     np.testing.assert_allclose(outcome.given()[3:7, 0], [0, 200, 200, 0])
 
@@ -143,6 +144,17 @@ def test_no_record_reaches_a_row_before_it_was_charted(tmp_path, ward):
     fluid = [outcome.given(stay)[:, 0] for stay in (plain, known, late)]
     np.testing.assert_allclose(fluid[1] - fluid[0], [0, 111, 0, 0, 0, 0, 0])
     np.testing.assert_allclose(fluid[2] - fluid[0], [0, 0, 111, 0, 0, 0, 0])
+
+
+def test_no_state_knows_that_sepsis_will_begin(tmp_path):
+    """A later culture moves the onset from hour 4 to hour 12, and no earlier row."""
+    early, late = (
+        build(tmp_path / name, (1, {"hours": 70.0, "suspected": hour}, None))
+        for name, hour in (("early", 2.0), ("late", 60.0))
+    )
+    rows = [outcome.arrays.observations for outcome in (early, late)]
+    assert [len(states) for states in rows] == [(4 + 48) / 4 + 1, (12 + 48) / 4 + 1]
+    np.testing.assert_array_equal(rows[0], rows[1][: len(rows[0])])
 
 
 def test_rewards_of_a_stay(ward):

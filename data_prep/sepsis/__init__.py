@@ -9,6 +9,10 @@ points of the last 24 hours, and what was not measured counts as normal. Of each
 hospital admission the first ICU stay that qualifies is taken, from 24 hours before the
 onset to 48 hours after it, cut to the ICU stay.
 
+The onset is known in hindsight alone: it may lie 48 hours before the culture or the
+antibiotic that it hangs on. It chooses the stays and the hours in which they are
+followed, and stands in no state.
+
 **Compared with published cohorts.**
 
 * Singer and Seymour define sepsis in the whole hospital, by a change from a baseline

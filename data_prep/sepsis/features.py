@@ -56,7 +56,7 @@ def make(
     """Puts the states together.
 
     Args:
-      cohort: columns age, female, start and onset, N stays.
+      cohort: columns age, female, start and admission, N stays.
       clock: their rows.
       found: sorted measurements of these stays, with ratios.
       known: the rest.
@@ -86,7 +86,7 @@ def make(
         *(columns[name].value for name in ("temperature", "hr", "rr", "paco2", "wbc"))
     )
     start = cohort["start"].to_numpy(np.int64)
-    onset = (start - cohort["onset"].to_numpy(np.int64))[stay] / HOUR
+    admitted = (start - cohort["admission"].to_numpy(np.int64))[stay] / HOUR
     for name, values in (
         # Nothing charted about a ventilator: there is none.
         ("ventilated", np.nan_to_num(ventilated)),
@@ -97,7 +97,7 @@ def make(
         ("urine_last", known.urine.step),
         ("urine_total", known.urine.total),
         ("pressor_last", known.pressor),
-        ("onset_hours", onset + step * clock.hours),
+        ("icu_hours", admitted + step * clock.hours),
     ):
         columns[name] = _always(values)
     return states_lib.make(FEATURES, static, columns)
