@@ -8,7 +8,7 @@ import pytest
 
 from data_prep import measurements
 from data_prep.clock import HOUR, Clock
-from data_prep.sepsis import items, pressors, volumes
+from data_prep.sepsis import items, organs, pressors, volumes
 
 # Two stays of three and two steps of four hours; the clock starts at 2150-06-01 00:00.
 BEGIN = pd.Timestamp("2150-06-01")
@@ -74,6 +74,75 @@ def test_equivalents_of_norepinephrine():
 def test_units(item, rate, unit, weight, expected):
     found = equivalents((0, item, 0, 4, rate, unit, weight))
     np.testing.assert_allclose(found[1], expected)
+
+
+@pytest.mark.parametrize(
+    ("item", "charted", "ordered"),
+    [
+        (221906, (0.10001, 0.1017, 0.09998), 0.1),
+        (221906, (0.02021, 0.01998), 0.02),
+        # What runs, if ever so slowly, is not nothing.
+        (221906, (0.001, 0.004), 0.005),
+        (221749, (0.5001, 0.4998), 0.05),
+        (221662, (5.004, 4.98), 0.05),
+        (222315, (0.040066, 0.03998), 0.1),
+    ],
+)
+def test_rates_are_rounded_to_what_was_ordered(item, charted, ordered):
+    unit = "units/min" if item == 222315 else "mcg/kg/min"
+    found = [equivalents((0, item, 0, 4, rate, unit, 80))[1] for rate in charted]
+    assert found == [ordered] * len(charted)
+
+
+def test_jitter_decides_neither_points_nor_levels():
+    """Norepinephrine .1 gives three points, dopamine 5 two, 15 three."""
+    for item, rate, expected in (
+        (221906, 0.1, 3),
+        (221289, 0.1, 3),
+        (221662, 5.0, 2),
+        (221662, 15.0, 3),
+    ):
+        jitter = (rate * 1.0001, rate, rate * 0.9998)
+        found = [organ_points((0, item, 0, 1, r, "mcg/kg/min", 80)) for r in jitter]
+        assert found == [expected] * 3, (item, rate)
+    # Equal sums of other drugs: .05 + .05 and 2.5 x .04, then 400 mL in pieces.
+    two = [(0, 221906, 0, 4, 0.0500, "mcg/kg/min", 80)]
+    two += [(0, 221289, 0, 4, 0.0501, "mcg/kg/min", 80)]
+    one = [(0, 222315, 0, 4, 2.4024, "units/hour", 80)]
+    assert equivalents(*two)[1] == equivalents(*one)[1] == 0.1
+    found = fluids(metavision=[(0, 0.0, 4.0, 400.2, 1.0), (0, 4.0, 8.0, 399.7, 1.0)])
+    assert found.step[1:3].tolist() == [400.0, 400.0]
+
+
+def organ_points(*rows):
+    """Cardiovascular points at the end of the hour in which drugs ran."""
+    clock = Clock(np.array([2, 2]))
+    hours = clock.rows()[0].size
+    drugs = pressors.metavision([segments(*rows)], Counter())
+    found = organs.points(
+        *(NOTHING, clock, START, START, drugs),
+        *(np.zeros(hours), np.zeros(hours, bool), "normal"),
+    )
+    return found[1, organs.NAMES.index("cardiovascular")]
+
+
+def test_each_catecholamine_gives_its_own_points():
+    """At 4 ug/kg/min dobutamine and dopamine give two; at 8 dopamine three."""
+    for item, rate, expected in (
+        (221653, 4.0, 2),
+        (221653, 8.0, 2),
+        (221662, 4.0, 2),
+        (221662, 8.0, 3),
+        (221906, 0.05, 3),
+        (221906, 0.2, 4),
+        (221289, 0.2, 4),
+        # No part of the score.
+        (221749, 2.0, 0),
+        (222315, 0.04, 0),
+    ):
+        unit = "units/min" if item == 222315 else "mcg/kg/min"
+        found = organ_points((0, item, 0, 1, rate, unit, 80))
+        assert found == expected, (item, rate)
 
 
 def test_a_rate_without_known_unit_is_counted():

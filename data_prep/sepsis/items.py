@@ -243,21 +243,23 @@ class Pressor:
       items: item numbers, CareVue's and MetaVision's.
       factor: norepinephrine equivalent of one unit (see `pressors`).
       limit: largest credible rate, ug/kg/min (vasopressin: U/min).
+      per_unit: into how many steps that unit is divided when a rate is ordered.
     """
 
     items: tuple[int, ...]
     factor: float
     limit: float
+    per_unit: int
 
 
 PRESSORS = {
-    "norepinephrine": Pressor((30047, 30120, 221906), 1.0, 10.0),
-    "epinephrine": Pressor((30044, 30119, 30309, 221289), 1.0, 10.0),
-    "phenylephrine": Pressor((30127, 30128, 221749), 0.1, 50.0),
-    "dopamine": Pressor((30043, 30307, 221662), 0.01, 50.0),
-    "vasopressin": Pressor((30051, 222315), 2.5, 0.4),
+    "norepinephrine": Pressor((30047, 30120, 221906), 1.0, 10.0, 200),
+    "epinephrine": Pressor((30044, 30119, 30309, 221289), 1.0, 10.0, 200),
+    "phenylephrine": Pressor((30127, 30128, 221749), 0.1, 50.0, 20),
+    "dopamine": Pressor((30043, 30307, 221662), 0.01, 50.0, 10),
+    "vasopressin": Pressor((30051, 222315), 2.5, 0.4, 200),
     # No vasopressor, but SOFA counts it.
-    "dobutamine": Pressor((30042, 30306, 221653), 0.0, 50.0),
+    "dobutamine": Pressor((30042, 30306, 221653), 0.0, 50.0, 10),
 }
 
 FLUIDS = {

@@ -6,6 +6,11 @@ for one U/min. (The AI Clinician takes .45 for phenylephrine and 5 for vasopress
 Rates per minute are divided by the weight known when they ran, 80 kg where there is
 none. Dobutamine is read for SOFA and is worth nothing here.
 
+MetaVision charts what a pump gave, which jitters about the rate that was ordered: .1
+stands as .10001 or .09998. Rates are rounded to the steps in which they are ordered
+(norepinephrine .005, dopamine .1 ug/kg/min, ...), or chance would decide about SOFA
+points and about levels of dose.
+
 The row at time t knows what ran in the step that ended at t; the action of that row is
 what the row after it knows.
 """
@@ -31,6 +36,8 @@ EQUIVALENTS = np.array([[drug.factor for drug in items.PRESSORS.values()]])
 
 _DRUG_OF = {n: i for i, d in enumerate(items.PRESSORS.values()) for n in d.items}
 _LIMITS = np.array([drug.limit for drug in items.PRESSORS.values()])
+_PER_UNIT = np.array([drug.per_unit for drug in items.PRESSORS.values()])
+_DECIMALS = 4  # of equivalents; the smallest step of any drug is worth .001
 _VASOPRESSIN = DRUGS.index("vasopressin")
 
 # Unit without signs -> factor to ug/kg/min, or for vasopressin to U/min.
@@ -153,7 +160,7 @@ def per_step(
       how: "maximum" of a sum within the step, or its "mean" over time.
 
     Returns:
-      [R, K].
+      [R, K], rounded, so that equal sums of other drugs are equal.
     """
     stay_of_row, _ = clock.rows()
     result = np.zeros((stay_of_row.size, weights.shape[0]))
@@ -166,7 +173,7 @@ def per_step(
             one = Segments(*(field[own] for field in segments))
             begin = int(start[stay]) - clock.seconds
             result[rows] = _of_stay(one, begin, clock, weights, how, rows)
-    return result
+    return result.round(_DECIMALS)
 
 
 def _of_stay(
@@ -230,7 +237,15 @@ def _rates(
     for number in np.unique(drug[wrong]):
         rule = "no credible rate or unit: dropped"
         repairs[DRUGS[number], rule] += int((wrong & (drug == number)).sum())
-    return np.where(wrong, np.nan, np.where(charted == 0, 0.0, value))
+    return np.where(
+        wrong, np.nan, np.where(charted == 0, 0.0, _as_ordered(drug, value))
+    )
+
+
+def _as_ordered(drug: np.ndarray, rate: np.ndarray) -> np.ndarray:
+    """Rates in whole steps; what runs at all runs at one step or more."""
+    steps = np.round(rate * _PER_UNIT[drug])
+    return np.where(rate > 0, np.maximum(steps, 1.0), steps) / _PER_UNIT[drug]
 
 
 def _weight_at(

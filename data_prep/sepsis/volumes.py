@@ -7,6 +7,9 @@ half-isotonic saline, 3 for saline 3 %, 5 for albumin 25 %, 6.66 for sodium bica
 carrier and does not count. What operating theatres and wards gave before the ICU is
 left out.
 
+**Rounding.** Pumps jitter by parts of a millilitre about what was ordered, so what
+flowed in a step is rounded to 1 mL; equal doses are then equal.
+
 **Steps.** The row at time t knows what flowed in the step that ended at t; the action
 of that row is what the row after it knows. MetaVision writes from when to when a drip
 ran, so its volume is shared over the steps that it ran in. CareVue writes at the end of
@@ -110,7 +113,8 @@ def flowed(volumes: Volumes, clock: Clock, start: np.ndarray) -> Flowed:
       start: [N] seconds since 1970 of row 0.
 
     Returns:
-      What flowed. A sum below zero (more was flushed in than came out) is zero.
+      What flowed, rounded to 1 mL in each step. A sum below zero (more was flushed in
+      than came out) is zero.
     """
     begin, end = volumes.begin - start[volumes.stay], volumes.end - start[volumes.stay]
     drip = begin < end
@@ -123,7 +127,7 @@ def flowed(volumes: Volumes, clock: Clock, start: np.ndarray) -> Flowed:
     rows = clock.row_that_knows(volumes.stay, end)
     known = np.zeros(dripped.size, bool)
     known[rows[rows >= 0]] = True
-    step = np.maximum(dripped + counted, 0.0)
+    step = np.maximum(dripped + counted, 0.0).round()
     stay, _ = clock.rows()
     total = np.concatenate([[0.0], np.cumsum(step)])
     since_first = total[1:] - total[clock.first_rows()][stay]
