@@ -287,6 +287,39 @@ def test_shared_volumes_add_up_however_they_lie():
         np.testing.assert_allclose(step[row], shares[stay == own].sum(), atol=1e-12)
 
 
+def urine(*rows):
+    """Rows of (stay, hour, volume, irrigant); the source's order is any."""
+    frame = pd.DataFrame(rows, columns=["stay", "time", "volume", "irrigant"])
+    frame = frame.assign(time=at(frame["time"]), flushed=True)
+    kept = volumes.urine([frame[1:], frame[:1]], Counter())
+    return volumes.flowed(kept, CLOCK, START)
+
+
+def test_what_was_flushed_in_is_owed_until_it_has_come_out():
+    found = urine(
+        # 3000 in, 3100 out in the next step; another patient owes nothing for it.
+        (0, 1.0, 3000.0, True),
+        (0, 5.0, 3100.0, False),
+        (1, 1.0, 80.0, False),
+        (1, 5.0, 70.0, False),
+    )
+    assert found.step.tolist() == [0, 0, 100, 0, 0, 80, 70]
+    found = urine(
+        # Urine from before counts; what is owed is paid over two steps.
+        (0, 1.0, 500.0, False),
+        (0, 2.0, 3000.0, True),
+        (0, 6.0, 2000.0, False),
+        (0, 9.0, 1200.0, False),
+        # In before the first row; at one time with what came out.
+        (1, -9.0, 1000.0, True),
+        (1, 1.0, 950.0, False),
+        (1, 6.0, 1000.0, True),
+        (1, 6.0, 1250.0, False),
+    )
+    assert found.step.tolist() == [0, 500, 0, 200, 0, 0, 200]
+    assert found.total.tolist() == [0, 500, 500, 700, 0, 0, 200]
+
+
 def test_urine_less_what_was_flushed_in():
     frame = pd.DataFrame(
         {

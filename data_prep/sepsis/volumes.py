@@ -87,7 +87,10 @@ def fluids(
 
 
 def urine(frames: Iterable[pd.DataFrame], repairs: Repairs) -> Volumes:
-    """Urine output; what was flushed in comes out again and counts against it.
+    """Urine output, less what was flushed in until it has come out again.
+
+    What was flushed in is a debt: what comes out pays it first, however much later,
+    and only what is left over is urine.
 
     Args:
       frames: columns of `selections.urine`.
@@ -101,7 +104,7 @@ def urine(frames: Iterable[pd.DataFrame], repairs: Repairs) -> Volumes:
         _count_dropped(repairs, "urine", ~credible)
         signed = np.where(frame["irrigant"].to_numpy(bool), -amount, amount)
         parts.append(_volumes(frame, "time", "time", signed, credible))
-    return _joined(parts)
+    return _without_debt(_joined(parts))
 
 
 def flowed(volumes: Volumes, clock: Clock, start: np.ndarray) -> Flowed:
@@ -113,8 +116,7 @@ def flowed(volumes: Volumes, clock: Clock, start: np.ndarray) -> Flowed:
       start: [N] seconds since 1970 of row 0.
 
     Returns:
-      What flowed, rounded to 1 mL in each step. A sum below zero (more was flushed in
-      than came out) is zero.
+      What flowed, rounded to 1 mL in each step.
     """
     begin, end = volumes.begin - start[volumes.stay], volumes.end - start[volumes.stay]
     drip = begin < end
@@ -127,7 +129,7 @@ def flowed(volumes: Volumes, clock: Clock, start: np.ndarray) -> Flowed:
     rows = clock.row_that_knows(volumes.stay, end)
     known = np.zeros(dripped.size, bool)
     known[rows[rows >= 0]] = True
-    step = np.maximum(dripped + counted, 0.0).round()
+    step = (dripped + counted).round()
     stay, _ = clock.rows()
     total = np.concatenate([[0.0], np.cumsum(step)])
     since_first = total[1:] - total[clock.first_rows()][stay]
@@ -219,6 +221,17 @@ def _volumes(
         amount,
     )
     return Volumes(*(field[kept] for field in found))
+
+
+def _without_debt(signed: Volumes) -> Volumes:
+    """Volumes of which those below zero are paid by the later ones of their stay."""
+    # What is flushed in at the very time of an output was in before it.
+    order = np.lexsort((signed.amount, signed.end, signed.stay))
+    ordered = Volumes(*(field[order] for field in signed))
+    balance = pd.Series(ordered.amount).groupby(ordered.stay).cumsum()
+    highest = balance.clip(lower=0.0).groupby(ordered.stay).cummax()
+    before = highest.groupby(ordered.stay).shift(fill_value=0.0)
+    return ordered._replace(amount=(highest - before).to_numpy(np.float64))
 
 
 def _joined(parts: list[Volumes]) -> Volumes:
