@@ -34,6 +34,12 @@ def devices(records, subject, stay):
         records.chart(subject, item, hour, None, text=text)
 
 
+def again(records, subject, hour):
+    """Another suspicion."""
+    records.culture(subject, hour)
+    records.antibiotic(subject, hour)
+
+
 WARD = (
     (1, {}, None),
     (2, {"hours": 90.0, "sick_at": 30.0, "suspected": 20.0, "treated": 0}, None),
@@ -54,6 +60,11 @@ WARD = (
     (15, {}, devices),
     (16, {"death": 13.0}, None),
     (17, {"dod": "2150-08-20 00:00:00"}, None),
+    # Suspected before surgery: its hours end at hour 1. Again at hour 20, whose hours
+    # begin long before platelets fall.
+    (18, {"suspected": -23.0}, lambda r, n, s: again(r, n, 20.0)),
+    # The second suspicion's hours begin at hour 12, after SOFA rose and still is up.
+    (19, {"suspected": -23.0, "hours": 70.0}, lambda r, n, s: again(r, n, 60.0)),
 )
 
 
@@ -65,17 +76,17 @@ def ward(tmp_path_factory):
 
 def test_who_is_in(ward):
     dataset.validate(ward.built.schema, ward.arrays)
-    assert ward.subjects() == [1, 2, 6, 7, 11, 12, 13, 14, 15, 16, 17]
+    assert ward.subjects() == [1, 2, 6, 7, 11, 12, 13, 14, 15, 16, 17, 18, 19]
     flow = list(ward.remaining().items())
     assert [(text.split(",")[0], *n) for text, n in flow] == [
-        ("ICU stays", "0", "18"),
-        ("age", "0", "18"),
-        ("18 years or older", "0", "18"),
-        ("infection suspected around the ICU stay", "4", "14"),
-        ("alive and in the ICU around it", "0", "14"),
-        ("SOFA 2 or more", "1", "13"),
-        ("followed for 2 steps or more", "1", "12"),
-        ("first such stay of the admission", "1", "11"),
+        ("ICU stays", "0", "20"),
+        ("age", "0", "20"),
+        ("18 years or older", "0", "20"),
+        ("infection suspected around the ICU stay", "4", "16"),
+        ("alive and in the ICU around it", "0", "16"),
+        ("SOFA 2 or more", "1", "15"),
+        ("followed for 2 steps or more", "1", "14"),
+        ("first such stay of the admission", "1", "13"),
     ]
 
 
@@ -102,6 +113,13 @@ def test_a_window_is_24_hours_before_to_48_after_the_onset(ward):
     assert (hours[0], hours[-1]) == (30 - 24, 30 + 48)
     # The last hour that counts lies 24 hours after the suspicion at hour 2.
     assert ward.feature("icu_hours", ward.stay_of(6))[0] == 26 - 24
+
+
+def test_the_first_suspicion_with_a_qualifying_hour_counts(ward):
+    """The earliest alone would leave both out: SOFA rises at hour 4."""
+    assert ward.feature("icu_hours", ward.stay_of(18))[[0, -1]].tolist() == [0, 28]
+    # The onset is hour 12, where the hours of the second suspicion begin.
+    assert ward.feature("icu_hours", ward.stay_of(19))[[0, -1]].tolist() == [0, 60]
 
 
 def test_hourly_steps(tmp_path):

@@ -3,7 +3,7 @@
 **Who.** Adults in whom infection was suspected (`infection`) and whose SOFA score
 (`sofa`, `organs`) rose by two points or more, the score before being taken as zero:
 Sepsis-3 (Singer et al., JAMA 2016;315:801-810; Seymour et al., JAMA 2016;315:762-774).
-The onset is the first full hour in the ICU, from 48 hours before to 24 hours after the
+The onset is the first full hour in the ICU, from 48 hours before to 24 hours after any
 suspicion, whose SOFA score is at least 2; a score is the sum of each organ's worst
 points of the last 24 hours, and what was not measured counts as normal. Of each
 hospital admission the first ICU stay that qualifies is taken, from 24 hours before the
@@ -19,8 +19,8 @@ followed, and stands in no state.
   that may be above zero; here, as in mimic-code, it begins in the ICU at the earliest
   and the baseline is zero, so that chronic organ failure counts.
 * mimic-code (its `sepsis3` for MIMIC-IV) looks at the first suspicion of an ICU stay
-  whose SOFA is at least 2, in the same hours around it. Here the earliest suspicion of
-  the stay alone is looked at. Ours leaves out swabs that screen every patient, gives
+  whose SOFA is at least 2, in the same hours around it; so does this one. Ours leaves
+  out swabs that screen every patient, gives
   one and two points for PaO2/FiO2 to ventilated patients too (as the score is defined),
   counts urine only once it was collected for a day, and makes no gas arterial by guess.
 * The AI Clinician (Komorowski et al., Nat Med 2018;24:1716-1720) also takes the

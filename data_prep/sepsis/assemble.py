@@ -57,10 +57,19 @@ def build(source: Third | Fourth, config: Config) -> command.Built:
     with tqdm.tqdm(total=_STAGES, unit="stage", disable=None) as bar:
         stage = command.Stages(bar)
         stage("infection")
-        frame, sieve = _candidates(source, config)
+        suspected = infection.suspicions(
+            selections.antibiotics(source),
+            selections.cultures(source),
+            source.prescribed_by_day,
+        )
+        frame, sieve = cohort_lib.candidates(
+            selections.stays(source), suspected, config
+        )
+        if frame.empty:
+            raise ValueError(sieve.nobody())
         evidence = evidence_lib.gather(source, frame, config.intubated, repairs, stage)
         score = evidence.points.sum(axis=1)
-        cohort = cohort_lib.septic(frame, score, config, sieve)
+        cohort = cohort_lib.septic(frame, suspected, score, config, sieve)
         if cohort.empty:
             raise ValueError(sieve.nobody())
         cohort, split = _settle(cohort, config)
@@ -116,20 +125,6 @@ def build(source: Third | Fourth, config: Config) -> command.Built:
         },
         stage.seconds(),
     )
-
-
-def _candidates(
-    source: Third | Fourth, config: Config
-) -> tuple[pd.DataFrame, people.Sieve]:
-    suspected = infection.suspicions(
-        selections.antibiotics(source),
-        selections.cultures(source),
-        source.prescribed_by_day,
-    )
-    frame, sieve = cohort_lib.candidates(selections.stays(source), suspected, config)
-    if frame.empty:
-        raise ValueError(sieve.nobody())
-    return frame, sieve
 
 
 def _settle(cohort: pd.DataFrame, config: Config) -> tuple[pd.DataFrame, np.ndarray]:

@@ -1,8 +1,8 @@
 """Who is in: adults with suspected infection whose SOFA score rose, and from when.
 
 First everyone in whom infection was suspected around an ICU stay (`candidates`); for
-these the organs are scored hour by hour (`organs`); the first hour that qualifies is
-the onset, and the stay is followed around it (`septic`).
+these the organs are scored hour by hour (`organs`); the first hour that qualifies near
+any of the suspicions is the onset, and the stay is followed around it (`septic`).
 """
 
 import numpy as np
@@ -10,6 +10,7 @@ import pandas as pd
 
 from data_prep import people
 from data_prep.clock import HOUR, Clock, seconds
+from data_prep.hold import last_before
 from data_prep.sepsis import organs
 from data_prep.sepsis.config import Config
 
@@ -36,9 +37,9 @@ def candidates(
       config: what to extract.
 
     Returns:
-      The candidates, with the further columns suspicion, begin (first hour scored for
-      itself), start (`LOOK_BACK` hours earlier, the start of the hourly clock), end
-      (all in seconds since 1970) and hours (steps of that clock); and the sieve.
+      The candidates, with the further columns begin (first hour scored for itself),
+      start (`LOOK_BACK` hours earlier, the start of the hourly clock), end (all in
+      seconds since 1970) and hours (steps of that clock); and the sieve.
     """
     sieve = people.Sieve("ICU stays", stays)
     frame = people.adults(stays, config.min_age, sieve)
@@ -46,18 +47,15 @@ def candidates(
     # The charted time of death and of leaving the unit differ by minutes.
     death = np.where(frame["deathtime"].notna(), seconds(frame["deathtime"]), _NEVER)
     frame = frame.assign(end=np.minimum(left, death), death=death, left=left)
-    first = _first_suspicion(frame, suspected)
-    frame = frame.assign(suspicion=frame["icustay_id"].map(first))
-    frame = sieve.keep(
-        "infection suspected around the ICU stay", frame, frame["suspicion"].notna()
-    )
-    suspicion = frame["suspicion"].to_numpy(np.int64)
+    near = _suspicions_near(frame, suspected).groupby("icustay_id")["time"]
+    first, last = (frame["icustay_id"].map(time) for time in (near.min(), near.max()))
+    frame = sieve.keep("infection suspected around the ICU stay", frame, first.notna())
+    first, last = (time[time.notna()].to_numpy(np.int64) for time in (first, last))
     reach = SOFA_BEFORE + config.before_hours * HOUR
-    begin = np.maximum(frame["admission"].to_numpy(np.int64), suspicion - reach)
-    until = suspicion + SOFA_AFTER + config.after_hours * HOUR
+    begin = np.maximum(frame["admission"].to_numpy(np.int64), first - reach)
+    until = last + SOFA_AFTER + config.after_hours * HOUR
     end = np.minimum(frame["end"].to_numpy(np.int64), until)
     frame = frame.assign(
-        suspicion=suspicion,
         begin=begin,
         start=begin - LOOK_BACK * HOUR,
         end=end,
@@ -75,12 +73,17 @@ def hourly_clock(frame: pd.DataFrame) -> Clock:
 
 
 def septic(
-    frame: pd.DataFrame, score: np.ndarray, config: Config, sieve: people.Sieve
+    frame: pd.DataFrame,
+    suspected: pd.DataFrame,
+    score: np.ndarray,
+    config: Config,
+    sieve: people.Sieve,
 ) -> pd.DataFrame:
     """Those whose SOFA score rose, around its rise.
 
     Args:
       frame: the candidates.
+      suspected: columns of `infection.suspicions`.
       score: [R] SOFA score on the rows of `hourly_clock`.
       config: what to extract.
       sieve: counts those left out.
@@ -90,7 +93,7 @@ def septic(
       steps, window_died (the stay ends in death) and with start and end as those of
       the state's clock.
     """
-    onset = first_rise(frame, score)
+    onset = first_rise(frame, suspected, score)
     frame = frame.assign(onset=onset, candidate=np.arange(len(frame)))
     rule = f"SOFA {SOFA_RISE} or more, 48 h before to 24 h after the suspicion"
     frame = sieve.keep(rule, frame, frame["onset"] >= 0)
@@ -116,17 +119,31 @@ def septic(
     return sieve.keep("first such stay of the admission", frame, ~again)
 
 
-def first_rise(frame: pd.DataFrame, score: np.ndarray) -> np.ndarray:
+def first_rise(
+    frame: pd.DataFrame, suspected: pd.DataFrame, score: np.ndarray
+) -> np.ndarray:
     """The onset of sepsis, [N] seconds since 1970, -1 where SOFA never rose.
 
+    An hour counts near any suspicion. The first of them is also the first near the
+    earliest suspicion that has one, as suspicions move their hours along with them.
+
     Args:
-      frame: columns start, begin, suspicion and hours of the candidates.
+      frame: columns subject_id, icustay_id, admission, start, end and hours of the
+        candidates.
+      suspected: columns of `infection.suspicions`.
       score: [R] SOFA score on the rows of `hourly_clock`.
     """
     stay, hour = hourly_clock(frame).rows()
-    now = frame["start"].to_numpy(np.int64)[stay] + hour * HOUR
-    suspicion = frame["suspicion"].to_numpy(np.int64)[stay]
-    counts = (now >= suspicion - SOFA_BEFORE) & (now <= suspicion + SOFA_AFTER)
+    start = frame["start"].to_numpy(np.int64)
+    now = start[stay] + hour * HOUR
+    near = _suspicions_near(frame, suspected)
+    place = pd.Series(np.arange(len(frame)), index=frame["icustay_id"])
+    own = place[near["icustay_id"]].to_numpy(np.int64)
+    time = near["time"].to_numpy(np.int64) - start[own]
+    order = np.lexsort((time, own))
+    own, time = own[order], time[order]
+    latest = last_before(own, time, stay, hour * HOUR + SOFA_BEFORE)
+    counts = (latest >= 0) & (time[latest] >= hour * HOUR - SOFA_AFTER)
     counts &= (hour >= LOOK_BACK) & (score >= SOFA_RISE)
     first = np.full(len(frame), _NEVER)
     np.minimum.at(first, stay[counts], now[counts])
@@ -143,12 +160,12 @@ def mortality(cohort: pd.DataFrame, kind: str) -> np.ndarray:
     return known & (days <= 90)
 
 
-def _first_suspicion(frame: pd.DataFrame, suspected: pd.DataFrame) -> pd.Series:
-    """The earliest suspicion whose hours overlap each ICU stay, by icustay_id."""
+def _suspicions_near(frame: pd.DataFrame, suspected: pd.DataFrame) -> pd.DataFrame:
+    """The suspicions whose hours overlap each ICU stay: icustay_id and time."""
     pairs = frame[["subject_id", "icustay_id", "admission", "end"]].merge(
         suspected, on="subject_id"
     )
     near = (pairs["time"] + SOFA_AFTER >= pairs["admission"]) & (
         pairs["time"] - SOFA_BEFORE <= pairs["end"]
     )
-    return pairs[near].groupby("icustay_id")["time"].min()
+    return pairs.loc[near, ["icustay_id", "time"]]
