@@ -6,7 +6,7 @@ import numpy as np
 
 from data_prep.catalogue import POUND, Catalogue
 from data_prep.clock import HOUR, Clock
-from data_prep.measurements import Measurements, Repairs
+from data_prep.measurements import Measurements, Repairs, select
 
 _STAY_BITS = 33
 
@@ -16,7 +16,7 @@ class Held(NamedTuple):
 
     Attributes:
       value: [R] the last charted value, NaN if there is none within the limit.
-      age: [R] hours since it was charted (for laboratory values: drawn).
+      age: [R] hours since it became known.
       fresh: [R] whether it became known in the step that ends at the row; for row 0,
         at or before it.
       censored: [R] whether it is a lower bound.
@@ -35,7 +35,10 @@ def hold(
     variable: str,
     limit_hours: float | None = None,
 ) -> Held:
-    """Carries the last value of a variable forward.
+    """Carries the last value of a variable forward, from when it became known on.
+
+    The last value is the one that was charted, or drawn, last of those known; it is
+    held for so long after that time.
 
     Args:
       measurements: sorted, as `measurements.merge_duplicates` returns them.
@@ -50,24 +53,23 @@ def hold(
     if limit_hours is None:
         limit_hours = catalogue.variables[variable].hold_hours
     chosen = measurements.variable == catalogue.code(variable)
-    times, values = measurements.seconds[chosen], measurements.value[chosen]
-    stays, censored = measurements.stay[chosen], measurements.censored[chosen]
+    own = _as_known(select(measurements, chosen))
     row_stay, row_step = clock.rows()
     now = row_step * clock.seconds
-    if not times.size:
+    if not own.seconds.size:
         nothing = np.zeros(row_stay.size, bool)
         empty = np.full(row_stay.size, np.nan)
         return Held(empty, empty.copy(), nothing, nothing.copy())
-    position = last_before(stays, times, row_stay, now)
+    position = last_before(own.stay, own.known, row_stay, now)
     found = position >= 0
-    age = np.where(found, (now - times[position]) / HOUR, np.nan)
-    found &= ~(age > limit_hours)
+    found &= ~((now - own.seconds[position]) / HOUR > limit_hours)
+    age = np.where(found, (now - own.known[position]) / HOUR, np.nan)
     fresh = found & ((age < clock.hours) | (row_step == 0))
     return Held(
-        np.where(found, values[position], np.nan),
-        np.where(found, age, np.nan),
+        np.where(found, own.value[position], np.nan),
+        age,
         fresh,
-        found & censored[position],
+        found & own.censored[position],
     )
 
 
@@ -185,6 +187,17 @@ def weight_at_start(
             repairs["weight", "pounds charted as kilograms"] += 1
         result[stays[own[-1]]] = last
     return result
+
+
+def _as_known(own: Measurements) -> Measurements:
+    """Those that are the last of their stay at some time, in the order they were known.
+
+    A sample reported after one that was drawn later is never the last.
+    """
+    order = np.lexsort((own.seconds, own.known, own.stay))
+    own = select(own, order)
+    drawn = _key(own.stay, own.seconds)
+    return select(own, drawn >= np.maximum.accumulate(drawn))
 
 
 def _key(stay: np.ndarray, seconds: np.ndarray) -> np.ndarray:

@@ -35,6 +35,8 @@ class Measurements(NamedTuple):
       value: [E] float64 in the variable's unit.
       rank: [E] int8 preference among readings of the same second.
       censored: [E] bool, the value is a lower bound.
+      known: [E] int64, as `seconds`, when it could first be read: at its own time, or
+        later where the database says when a laboratory reported it.
     """
 
     stay: np.ndarray
@@ -43,6 +45,7 @@ class Measurements(NamedTuple):
     value: np.ndarray
     rank: np.ndarray
     censored: np.ndarray
+    known: np.ndarray
 
 
 def concatenate(parts: list[Measurements]) -> Measurements:
@@ -83,7 +86,7 @@ def clean(
     """Turns streamed readings into measurements.
 
     Args:
-      frame: columns stay, time, variable (name of a reading), value, text.
+      frame: columns stay, time, known, variable (name of a reading), value, text.
       start: [N] int64 seconds since 1970 at which each stay starts.
       catalogue: the variables and readings.
       repairs: counts, added to in place.
@@ -116,6 +119,7 @@ def clean(
         value,
         rank,
         censored,
+        clock_lib.seconds(frame["known"]) - start[stay],
     )
     return select(cleaned, credible)
 
@@ -172,7 +176,8 @@ def merge_duplicates(
     """One measurement for each stay, variable and second, sorted in that order.
 
     Of several readings those of the highest rank are averaged; the result is censored
-    if one of them was. The order of the input rows does not matter.
+    if one of them was, and known once all readings are. The order of the input rows
+    does not matter.
 
     Args:
       measurements: any measurements.
@@ -202,7 +207,8 @@ def merge_duplicates(
         rule = "several values at one time: averaged"
         repairs[catalogue.names[variable], rule] += int(n)
     merged = select(sorted_, first)
-    return merged._replace(value=total / counts, censored=censored)
+    known = np.maximum.reduceat(sorted_.known, first)
+    return merged._replace(value=total / counts, censored=censored, known=known)
 
 
 def _key(measurements: Measurements) -> np.ndarray:

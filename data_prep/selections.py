@@ -3,7 +3,8 @@
 Records are joined by patient and time, never by admission or ICU stay: laboratory rows
 have no stay and often no admission, and treatment may begin before the ICU admission
 is charted. `charttime` is the time a record speaks of (for laboratory values the draw);
-MIMIC-III has no time at which a laboratory result was read.
+MIMIC-III has no time at which a laboratory result was read; where a database has one
+(`storetime` of MIMIC-IV's laboratory), the result is known from then on.
 """
 
 import math
@@ -82,8 +83,9 @@ def measurements(
       catalogue: the readings to look for.
 
     Yields:
-      Frames with the columns stay, time, variable (the name of a reading), value,
-      unit, text. A record counts for every stay whose window holds it.
+      Frames with the columns stay, time, known (when it could first be read), variable
+      (the name of a reading), value, unit, text. A record counts for every stay whose
+      window holds it.
     """
     table = source.table(name)
     if name == "chartevents":
@@ -106,12 +108,16 @@ def measurements(
     )
     window = source.local(f"windows_{name}", windows)
     joined = table.join(readings, "itemid").join(window, "subject_id")
+    known = joined.charttime
+    if "storetime" in table.columns:
+        known = ibis.greatest(known, joined.storetime.coalesce(known))
     since = ibis.ifelse(joined.unlimited, joined.held_since, joined.since)
     query = joined.filter(
         joined.charttime >= since, joined.charttime <= joined.until
     ).select(
         stay=joined.stay,
         time=joined.charttime,
+        known=known,
         variable=joined.variable,
         value=joined.valuenum,
         unit=joined.valueuom,

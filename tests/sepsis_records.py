@@ -215,6 +215,10 @@ def as_mimic4(records: Records, directory: pathlib.Path) -> pathlib.Path:
         anchor_year=2150,
         anchor_year_group="2008 - 2010",
     )
+    # When a result was reported; where no row says so, when it was drawn.
+    frames["labevents"]["storetime"] = [
+        row.get("storetime") for row in records.rows["labevents"]
+    ]
     for place, columns in databases.MIMIC4.items():
         name = place.split("/")[1]
         name = "inputevents_mv" if name == "inputevents" else name

@@ -8,11 +8,14 @@ import sys
 import duckdb
 import numpy as np
 import pytest
-from sepsis_records import Records, as_mimic4, build
+from mimic3_records import at
+from sepsis_records import Outcome, Records, as_mimic4, build
 
-from data_prep import files, mimic_sepsis
+from data_prep import files, hold, measurements, mimic_sepsis
+from data_prep.clock import HOUR, Clock
 from data_prep.sepsis import assemble, databases
 from data_prep.sepsis.config import Config
+from data_prep.sepsis.items import SEPSIS
 from omgrl_jax.data import dataset
 from omgrl_jax.runtime import storage
 
@@ -61,6 +64,57 @@ def test_mimic4_gives_the_same_as_mimic3(tmp_path):
         other = getattr(fourth.trajectories, name)
         if values is not None:
             np.testing.assert_array_equal(values, other, err_msg=name)
+
+
+def reported(records, item, drawn, value, known):
+    records.lab(2, item, drawn, value)
+    records.rows["labevents"][-1]["storetime"] = at(known)
+
+
+def test_a_result_is_known_once_it_was_reported(tmp_path):
+    """The laboratory draws at hours -1, 7, 15 and 23 as well, and reports at once."""
+    records = Records()
+    for subject in (1, 2):
+        records.septic(subject)
+    reported(records, 50813, 10.0, 9.0, 18.0)  # overtaken by the draw of hour 15
+    reported(records, 50813, 11.0, 5.0, 12.0)
+    reported(records, 50885, 11.0, 7.0, 12 + 1 / 3600)  # bilirubin, 3 points
+    reported(records, 50821, 11.0, 100.0, 13.0)  # PaO2 over .4, 2 points
+    records.lab(2, 50800, 11.0, None, "ART")
+    source = databases.open_directory(as_mimic4(records, tmp_path))
+    config = Config(suppress_small_counts=False, validation=0.0, test=0.0)
+    outcome = Outcome(assemble.build(source, config))
+    plain, own = (outcome.stay_of(subject) for subject in (1, 2))
+    for name, expected in {
+        "lactate": [0, 3.5, 0, 0],
+        "bilirubin": [0, 0, 0, 0],
+        "pao2": [0, 0, 0, 0],
+        "sofa": [0, 0, 5, 5],
+    }.items():
+        more = outcome.feature(name, own) - outcome.feature(name, plain)
+        # Of the rows at hours 8, 12, 16 and 20.
+        np.testing.assert_allclose(more[2:6], expected, atol=1e-6, err_msg=name)
+    measured = outcome.channel("lactate", "measured", own)[2:6].tolist()
+    assert measured == [True, True, True, False]
+    assert outcome.channel("lactate", "ages", own)[2:6].tolist() == [0, 0, 0, 1]
+
+
+def test_held_from_its_report_for_so_long_after_its_draw():
+    """Lactate: 2 drawn at 0, known at 2; 3 drawn at 1, known at 4; then 9 for 10."""
+    hours = np.array([[0, 2], [1, 4], [3, 6], [2, 8]]) * HOUR
+    found = measurements.Measurements(
+        *(np.zeros(4, np.int32), hours[:, 0]),
+        np.full(4, SEPSIS.code("lactate"), np.int16),
+        np.array([2.0, 3.0, 4.0, 5.0]),
+        *(np.zeros(4, np.int8), np.zeros(4, bool), hours[:, 1]),
+    )
+    held = hold.hold(found, SEPSIS, Clock(np.array([12])), "lactate")
+    nan = np.nan
+    expected = [nan, nan, 2, 2, 3, 3, *[4] * 6, nan]
+    np.testing.assert_array_equal(held.value, expected)
+    # The one drawn at hour 2 and known at hour 8 is never the last one drawn.
+    assert np.flatnonzero(held.fresh).tolist() == [2, 4, 6]
+    np.testing.assert_array_equal(held.age[2:8], [0, 1, 0, 1, 0, 1])
 
 
 def test_a_download_without_vital_signs_is_named(tmp_path):

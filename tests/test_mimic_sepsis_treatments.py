@@ -15,7 +15,7 @@ BEGIN = pd.Timestamp("2150-06-01")
 START = np.full(2, int(BEGIN.timestamp()))
 CLOCK = Clock(np.array([3, 2]), 4 * HOUR)
 NOTHING = measurements.Measurements(
-    *(np.zeros(0, kind) for kind in ("i4", "i8", "i2", "f8", "i1", "?"))
+    *(np.zeros(0, kind) for kind in ("i4", "i8", "i2", "f8", "i1", "?", "i8"))
 )
 
 
@@ -211,6 +211,7 @@ def test_carevue_rates_per_minute_take_the_weight_known_by_then():
         value=np.array([50.0, 100.0]),
         rank=np.zeros(2, np.int8),
         censored=np.zeros(2, bool),
+        known=np.array([-HOUR, 5 * HOUR]),
     )
     rows = [
         (0, 30047, 0.0, 10.0, "mcgmin", None),

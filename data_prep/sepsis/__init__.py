@@ -28,7 +28,8 @@ followed, and stands in no state.
   SOFA of at least 2 in any 4-hour bin of it; leaves out stays whose treatment was
   withdrawn; and pairs the treatment of a bin with the means of what was charted in that
   same bin, after the treatment had begun. Here the state at a time knows what was
-  charted at or before it, and the action is what is given in the step that follows.
+  charted at or before it (of MIMIC-IV's laboratory: reported), and the action is what
+  is given in the step that follows.
 
 **Treated how.** Intravenous fluids (`volumes`) and vasopressors (`pressors`) of each
 step.

@@ -6,6 +6,8 @@ one of them has:
 
 * MIMIC-III says on which day a drug was prescribed (`prescribed_by_day`), MIMIC-IV
   when;
+* MIMIC-IV says when the laboratory reported a result, MIMIC-III only when the blood was
+  drawn: there a row knows results an hour or two too early;
 * MIMIC-III shifts the dates of each patient by another amount, so that patients cannot
   be ordered in time; MIMIC-IV tells the years in which each came (`era`).
 """
@@ -97,7 +99,7 @@ MIMIC4: dict[str, dict[str, str]] = {
         "route": "string",
     },
     "hosp/microbiologyevents": MIMIC3["microbiologyevents"],
-    "hosp/labevents": MIMIC3["labevents"],
+    "hosp/labevents": {**MIMIC3["labevents"], "storetime": "timestamp"},
     "icu/icustays": {
         "subject_id": "int64",
         "hadm_id": "int64",

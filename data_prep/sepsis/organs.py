@@ -38,12 +38,14 @@ def with_ratios(found: Measurements, catalogue: Catalogue) -> Measurements:
     oxygen = select(found, found.variable == catalogue.code("fio2"))
     if not gas.value.size or not oxygen.value.size:
         return found
-    share = _held_at(oxygen, gas, catalogue.variables["fio2"].hold_hours)
+    place = _place_at(oxygen, gas, catalogue.variables["fio2"].hold_hours)
+    share = np.where(place >= 0, oxygen.value[place], np.nan)
     limits = catalogue.variables["pao2_fio2"]
     ratio = gas.value / share
     ratios = gas._replace(
         variable=np.full(gas.value.size, catalogue.code("pao2_fio2"), np.int16),
         value=ratio,
+        known=np.maximum(gas.known, oxygen.known[place]),
     )
     credible = (ratio >= limits.low) & (ratio <= limits.high)
     return concatenate([found, select(ratios, credible)])
@@ -78,7 +80,8 @@ def points(
     ventilated = select(found, found.variable == ORGANS.code("ventilated"))
     ratio = select(found, found.variable == ORGANS.code("pao2_fio2"))
     limit = ORGANS.variables["ventilated"].hold_hours
-    supported = _held_at(ventilated, ratio, limit) > 0
+    place = _place_at(ventilated, ratio, limit)
+    supported = (place >= 0) & (np.append(ventilated.value, 0.0)[place] > 0)
     score, _ = hold.coma_score(found, ORGANS, clock, intubated)
     drugs = pressors_lib.per_step(pressors, clock, start, _CHOOSE, "maximum")
     lowest = -_worst_in_hour(found, clock, "mbp", lambda value: -value, -np.inf)
@@ -132,7 +135,7 @@ def _worst_in_hour(
     score: Callable[[np.ndarray], np.ndarray],
     start: float = 0.0,
 ) -> np.ndarray:
-    """Highest score [R] of a variable's values charted in the hour before each row."""
+    """Highest score [R] of a variable's values known since the hour before each row."""
     own = select(found, found.variable == ORGANS.code(name))
     result = np.full(clock.rows()[0].size, start)
     _maximum(result, clock, own, score(own.value))
@@ -142,16 +145,17 @@ def _worst_in_hour(
 def _maximum(
     result: np.ndarray, clock: Clock, own: Measurements, scores: np.ndarray
 ) -> None:
-    row = clock.row_that_knows(own.stay, own.seconds)
+    row = clock.row_that_knows(own.stay, own.known)
     inside = row >= 0
     np.maximum.at(result, row[inside], scores[inside])
 
 
-def _held_at(records: Measurements, at: Measurements, limit_hours: float) -> np.ndarray:
-    """The last value of a variable at the times of other records, NaN if too old."""
+def _place_at(
+    records: Measurements, at: Measurements, limit_hours: float
+) -> np.ndarray:
+    """The last record at the times of others, -1 where there is none or it is old."""
     if not records.value.size:
-        return np.full(at.value.size, np.nan)
+        return np.full(at.value.size, -1)
     place = hold.last_before(records.stay, records.seconds, at.stay, at.seconds)
     age = at.seconds - records.seconds[place]
-    usable = (place >= 0) & (age <= limit_hours * HOUR)
-    return np.where(usable, records.value[place], np.nan)
+    return np.where((place >= 0) & (age <= limit_hours * HOUR), place, -1)
