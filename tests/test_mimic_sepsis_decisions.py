@@ -1,10 +1,14 @@
 """Actions and rewards of the sepsis cohort, on hand-made records."""
 
 import numpy as np
+import pandas as pd
+import pytest
 from sepsis_records import build, table
 
 from data_prep.clock import Clock
-from data_prep.sepsis import rewards
+from data_prep.sepsis import cohort, rewards
+
+BEGIN = int(pd.Timestamp("2150-01-01").timestamp())
 
 
 def test_actions_are_what_is_given_in_the_step_that_follows(tmp_path):
@@ -91,6 +95,31 @@ def test_a_score_that_only_falls_earns_a_tenth_of_its_fall():
     np.testing.assert_allclose(found.sum(), 15 + 0.1 * 9)
 
 
+@pytest.mark.parametrize(
+    ("expired", "dod", "deathtime", "within"),
+    [
+        (0, None, None, False),
+        (0, "2150-03-01", None, True),
+        # The 91st day.
+        (0, "2150-04-02", None, False),
+        (1, None, "2150-01-20 10:00", True),
+        # Months in hospital.
+        (1, None, "2150-08-20 10:00", False),
+        (1, "2150-08-20", "2150-08-20 10:00", False),
+        (1, None, None, True),
+        (None, None, None, False),
+    ],
+)
+def test_death_within_90_days(expired, dod, deathtime, within):
+    stay = {"expired": [expired], "admission": [BEGIN]}
+    dates = {"dod": [dod], "deathtime": [deathtime]}
+    frame = pd.DataFrame(stay).assign(
+        **{name: pd.to_datetime(pd.Series(value)) for name, value in dates.items()}
+    )
+    assert cohort.mortality(frame, "90_days").tolist() == [within]
+    assert cohort.mortality(frame, "hospital").tolist() == [expired == 1]
+
+
 def test_other_rewards_and_deaths(tmp_path):
     patients = (
         (1, {}, None),
@@ -104,7 +133,7 @@ def test_other_rewards_and_deaths(tmp_path):
     )
     last = {n: late.rewards(late.stay_of(n))[-1] for n in (1, 16, 17)}
     # Of the one who died in hospital no date stands with the patients.
-    assert last == {1: 15.0, 16: 15.0, 17: -15.0}
+    assert last == {1: 15.0, 16: -15.0, 17: -15.0}
     negative = build(tmp_path / "b", *patients, config={"reward": "negative_sofa"})
     stay = negative.stay_of(1)
     sofa = negative.feature("sofa", stay)

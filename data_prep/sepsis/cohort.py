@@ -151,13 +151,20 @@ def first_rise(
 
 
 def mortality(cohort: pd.DataFrame, kind: str) -> np.ndarray:
-    """Who died, [N] bool: in "hospital", or within "90_days" of ICU admission."""
+    """Who died, [N] bool: in "hospital", or within "90_days" of ICU admission.
+
+    A death in hospital counts though no date of it stands with the patient; one whose
+    date is not recorded at all counts as one within 90 days.
+    """
+    in_hospital = cohort["expired"].to_numpy(np.float64, na_value=0.0) == 1
     if kind == "hospital":
-        return cohort["expired"].to_numpy(np.float64, na_value=0.0) == 1
-    known = cohort["dod"].notna().to_numpy()
-    # Dates of death have no hour; the day counts as a whole.
-    days = (seconds(cohort["dod"]) - cohort["admission"].to_numpy()) / (24 * HOUR)
-    return known & (days <= 90)
+        return in_hospital
+    died = in_hospital & (cohort["dod"].isna() & cohort["deathtime"].isna()).to_numpy()
+    for date in (cohort["dod"], cohort["deathtime"]):
+        # Dates of death have no hour; the day counts as a whole.
+        days = (seconds(date) - cohort["admission"].to_numpy()) / (24 * HOUR)
+        died |= date.notna().to_numpy() & (days <= 90)
+    return died
 
 
 def _suspicions_near(frame: pd.DataFrame, suspected: pd.DataFrame) -> pd.DataFrame:
