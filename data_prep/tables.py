@@ -122,10 +122,11 @@ def doses(described: dataset.Actions, chosen: np.ndarray, suppress: bool) -> str
 
     Returns:
       Columns action, steps, share and for each drug the level's doses. Of continuous
-      actions: drug, unit, bound, share of steps without, and quartiles of the others.
+      actions: drug, unit, bound, share of steps without, and quartiles of the others;
+      these stay hidden where 1 to 10 steps are with or without the drug.
     """
     if not described.count:
-        return _continuous_doses(described, chosen)
+        return _continuous_doses(described, chosen, suppress)
     counts = np.bincount(chosen, minlength=described.count)
     hidden = suppress and bool(((counts > 0) & (counts <= SMALL)).any())
     rows = []
@@ -140,15 +141,24 @@ def doses(described: dataset.Actions, chosen: np.ndarray, suppress: bool) -> str
     return _csv(("action", "steps", "share", *names), rows)
 
 
-def _continuous_doses(described: dataset.Actions, chosen: np.ndarray) -> str:
+def _continuous_doses(
+    described: dataset.Actions, chosen: np.ndarray, suppress: bool
+) -> str:
     rows = []
     for column, (drug, bound) in enumerate(
         zip(described.drugs, described.high, strict=True)
     ):
         given = chosen[chosen[:, column] > 0, column]
-        none = f"{1 - given.size / len(chosen):.2f}"
+        without = len(chosen) - given.size
+        few = 0 < given.size <= SMALL
+        none = f"{without / len(chosen):.2f}"
         spread = [f"{q:.3g}" for q in np.percentile(given, [25, 50, 75])]
-        rows.append((drug.name, drug.unit, f"{bound:.3g}", none, *spread))
+        shown = [f"{bound:.3g}", none, *spread]
+        if suppress and few:
+            shown = ["hidden"] * len(shown)
+        elif suppress and 0 < without <= SMALL:
+            shown[1] = "hidden"
+        rows.append((drug.name, drug.unit, *shown))
     header = ("drug", "unit", "bound", "share without", "25 %", "median", "75 %")
     return _csv(header, rows)
 

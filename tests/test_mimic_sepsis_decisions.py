@@ -5,8 +5,10 @@ import pandas as pd
 import pytest
 from sepsis_records import build, table
 
+from data_prep import tables
 from data_prep.clock import Clock
 from data_prep.sepsis import cohort, rewards
+from omgrl_jax.data import dataset
 
 BEGIN = int(pd.Timestamp("2150-01-01").timestamp())
 
@@ -72,6 +74,27 @@ def test_doses_are_cut_at_a_training_quantile(tmp_path):
     assert cut == int((doses[:, 0] > 1.001 * expected[0]).sum()) > 0
     bounds = table(outcome.built.tables["doses"])["bound"].astype(float)
     np.testing.assert_allclose(bounds, expected, rtol=1e-2)
+
+
+def test_few_doses_are_not_shown():
+    """Of 31 steps 11, 10, all but 10, and one have the drug."""
+    described = dataset.Actions(
+        0,
+        low=(0.0,) * 4,
+        high=(123.0,) * 4,
+        drugs=tuple(dataset.Drug(name, "mL") for name in "abcd"),
+    )
+    given = np.arange(31)[:, None] < np.array([[11, 10, 21, 1]])
+    shown, open_ = (
+        table(tables.doses(described, 123.0 * given, suppress)).set_index("drug")
+        for suppress in (True, False)
+    )
+    columns = ["bound", "share without", "25 %", "median", "75 %"]
+    assert shown.loc["a", columns].tolist() == ["123", "0.65", *["123"] * 3]
+    for few in "bd":
+        assert shown.loc[few, columns].tolist() == ["hidden"] * 5
+    assert shown.loc["c", columns].tolist() == ["123", "hidden", *["123"] * 3]
+    assert open_.loc["d", columns].tolist() == ["123", "0.97", *["123"] * 3]
 
 
 def test_rewards_by_hand():
