@@ -73,6 +73,20 @@ def test_patients_are_not_mixed_and_days_stand_for_missing_times():
     assert times == ["2150-01-02T07:30:00", "2150-01-01T23:59:59"]
 
 
+def test_patients_are_paired_in_blocks(monkeypatch):
+    rng = np.random.default_rng(0)
+    time = pd.Timestamp("2150-01-01") + pd.to_timedelta(rng.integers(0, 500, 80), "h")
+    subject = rng.integers(0, 7, 80)
+    antibiotics = pd.DataFrame({"subject_id": subject[:40], "time": time[:40]})
+    cultures = pd.DataFrame({"subject_id": subject[40:], "time": time[40:]})
+    cultures = cultures.assign(day=cultures["time"])
+    whole = infection.suspicions(antibiotics, cultures, by_day=False)
+    monkeypatch.setattr(infection, "_PATIENTS", 3)
+    blocks = infection.suspicions(antibiotics, cultures, by_day=False)
+    pd.testing.assert_frame_equal(whole, blocks)
+    assert len(whole) > 20
+
+
 def test_exact_times_of_antibiotics_are_taken_as_they_are():
     antibiotics = pd.DataFrame(
         {"subject_id": [1], "time": pd.to_datetime(["2150-01-02 20:00"])}

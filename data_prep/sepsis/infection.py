@@ -22,6 +22,9 @@ CULTURE_FIRST = 72 * HOUR
 ANTIBIOTIC_FIRST = 24 * HOUR
 _DAY = 24 * HOUR
 
+_PATIENTS = 1000
+"""Paired at one time: a long stay has hundreds of cultures and of prescriptions."""
+
 
 def suspicions(
     antibiotics: pd.DataFrame, cultures: pd.DataFrame, by_day: bool
@@ -45,20 +48,12 @@ def suspicions(
             _intervals(dated["subject_id"], dated["day"], True),
         ]
     )
-    pairs = drug.merge(taken, on="subject_id", suffixes=("_drug", "_culture"))
-    found = suspicion(
-        *(
-            pairs[name].to_numpy(np.int64)
-            for name in ("first_drug", "last_drug", "first_culture", "last_culture")
-        )
-    )
-    kept = found >= 0
-    frame = pd.DataFrame(
-        {"subject_id": pairs["subject_id"].to_numpy()[kept], "time": found[kept]}
-    )
-    return frame.drop_duplicates().sort_values(
-        ["subject_id", "time"], ignore_index=True
-    )
+    both = np.intersect1d(drug["subject_id"], taken["subject_id"])
+    parts = [
+        _paired(*(events[events["subject_id"].isin(some)] for events in (drug, taken)))
+        for some in np.split(both, np.arange(_PATIENTS, both.size, _PATIENTS))
+    ]
+    return pd.concat(parts).sort_values(["subject_id", "time"], ignore_index=True)
 
 
 def suspicion(
@@ -85,6 +80,21 @@ def suspicion(
     gap = drug - culture
     belongs = (gap <= CULTURE_FIRST) & (gap >= -ANTIBIOTIC_FIRST)
     return np.where(belongs, np.minimum(drug, culture), -1)
+
+
+def _paired(drug: pd.DataFrame, taken: pd.DataFrame) -> pd.DataFrame:
+    """The suspicions that antibiotics and cultures of the same patients make."""
+    pairs = drug.merge(taken, on="subject_id", suffixes=("_drug", "_culture"))
+    found = suspicion(
+        *(
+            pairs[name].to_numpy(np.int64)
+            for name in ("first_drug", "last_drug", "first_culture", "last_culture")
+        )
+    )
+    kept = found >= 0
+    return pd.DataFrame(
+        {"subject_id": pairs["subject_id"].to_numpy()[kept], "time": found[kept]}
+    ).drop_duplicates()
 
 
 def _intervals(subjects: pd.Series, times: pd.Series, by_day: bool) -> pd.DataFrame:

@@ -74,7 +74,7 @@ def points(
       intubated: see `hold.coma_score`.
 
     Returns:
-      [R, 6] points in the order of `NAMES`.
+      [R, 6] int8 points in the order of `NAMES`.
     """
     stay, hour = clock.rows()
     ventilated = select(found, found.variable == ORGANS.code("ventilated"))
@@ -91,24 +91,22 @@ def points(
     creatinine = _worst_in_hour(found, clock, "creatinine", lambda v: v, -np.inf)
     respiration = np.zeros(stay.size)
     _maximum(respiration, clock, ratio, sofa.respiration(ratio.value, supported))
-    hourly = np.column_stack(
-        [
-            respiration,
-            _worst_in_hour(found, clock, "platelets", sofa.coagulation),
-            _worst_in_hour(found, clock, "bilirubin", sofa.liver),
-            sofa.cardiovascular(lowest, *drugs.T),
-            sofa.nervous_system(score.value),
-            sofa.renal(creatinine, np.where(known, daily, np.nan)),
-        ]
+    columns = (
+        respiration,
+        _worst_in_hour(found, clock, "platelets", sofa.coagulation),
+        _worst_in_hour(found, clock, "bilirubin", sofa.liver),
+        sofa.cardiovascular(lowest, *drugs.T),
+        sofa.nervous_system(score.value),
+        sofa.renal(creatinine, np.where(known, daily, np.nan)),
     )
-    return worst(hourly, hour).astype(int)
+    return worst(np.column_stack([c.astype(np.int8) for c in columns]), hour)
 
 
 def worst(values: np.ndarray, hour: np.ndarray) -> np.ndarray:
     """Largest value of the last 24 hours, the row's own among them.
 
     Args:
-      values: [R, K] hourly values, stays end to end.
+      values: [R, K] hourly values of at least zero, stays end to end.
       hour: [R] hour of each row in its stay.
 
     Returns:
@@ -116,7 +114,7 @@ def worst(values: np.ndarray, hour: np.ndarray) -> np.ndarray:
     """
     result = values.copy()
     for back in range(1, min(HOURS, len(values))):
-        earlier = np.where((hour >= back)[back:, None], values[:-back], -np.inf)
+        earlier = np.where((hour >= back)[back:, None], values[:-back], 0)
         result[back:] = np.maximum(result[back:], earlier)
     return result
 
