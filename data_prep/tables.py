@@ -98,7 +98,7 @@ def baseline(
       patients: [N] patient of each stay.
       rows: what each row is called, and [N] values: of truth values the share is
         shown, of numbers the median and the quartiles.
-      suppress: whether to hide counts of 1 to 10.
+      suppress: whether to hide counts of 1 to 10, and medians of as few values.
 
     Returns:
       Columns characteristic, value.
@@ -108,7 +108,7 @@ def baseline(
     for name, values in rows:
         array = np.asarray(values)
         share = array.dtype == np.bool_
-        shown.append((name, _share(array, suppress) if share else _spread(array)))
+        shown.append((name, (_share if share else _spread)(array, suppress)))
     return _csv(("characteristic", "value"), shown)
 
 
@@ -180,9 +180,13 @@ def _share(mask: np.ndarray, suppress: bool) -> str:
     return f"{n} ({100 * n / total:.0f} %)"
 
 
-def _spread(values: np.ndarray) -> str:
-    if np.isnan(values.astype(float)).all():
+def _spread(values: np.ndarray, suppress: bool) -> str:
+    known = np.count_nonzero(~np.isnan(values.astype(float)))
+    if not known:
         return "not charted"
+    # Quartiles of a few values are the values themselves.
+    if suppress and known <= SMALL:
+        return "hidden (small group)"
     low, middle, high = np.nanpercentile(values.astype(float), [25, 50, 75])
     return f"{middle:.0f} [{low:.0f}-{high:.0f}]"
 

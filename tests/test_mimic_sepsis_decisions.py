@@ -97,6 +97,15 @@ def test_few_doses_are_not_shown():
     assert open_.loc["d", columns].tolist() == ["123", "0.97", *["123"] * 3]
 
 
+def test_quartiles_of_few_stays_are_not_shown():
+    some = np.where(np.arange(11) < 10, np.arange(11.0), np.nan)
+    rows = [("eleven", np.arange(11.0)), ("ten", some), ("none", some + np.nan)]
+    patients = pd.Series(np.arange(11))
+    for suppress, ten in ((True, "hidden (small group)"), (False, "4 [2-7]")):
+        shown = table(tables.baseline(patients, rows, suppress))["value"].tolist()
+        assert shown[2:] == ["5 [2-8]", ten, "not charted"]
+
+
 def test_rewards_by_hand():
     """SOFA 2, 5, 4, 4 of a survivor and 3, 3 of a dead patient."""
     score = np.array([2, 5, 4, 4, 3, 3])
