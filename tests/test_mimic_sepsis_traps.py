@@ -33,8 +33,9 @@ def rewritten(records, subject, stay):
 
 
 def units(records, subject, stay):
-    """A milliequivalent of bicarbonate is a millilitre; a dose is no volume."""
+    """A milliequivalent of bicarbonate is a millilitre, of saline it is not."""
     records.fluid(stay, 220995, 5, 6, 50.0, amountuom="mEq")
+    records.fluid(stay, 228341, 5, 6, 120.0, amountuom="mEq")
     records.fluid(stay, 225158, 5, 6, 500.0, amountuom="dose")
 
 

@@ -262,6 +262,9 @@ PRESSORS = {
     "dobutamine": Pressor((30042, 30306, 221653), 0.0, 50.0, 10),
 }
 
+BICARBONATE = (30030, 220995, 227533)
+"""Sodium bicarbonate 8.4 %, the one fluid that is charted in milliequivalents too."""
+
 FLUIDS = {
     # Isotonic crystalloids and their carriers; blood and isotonic colloids as given.
     1.0: (
@@ -277,7 +280,7 @@ FLUIDS = {
     0.5: (30015, 30020, 30211, 30353, 42244, 42742, 225159, 225823),
     3.0: (30143, 225161),
     5.0: (30009, 220862),
-    6.66: (30030, 220995, 227533),
+    6.66: BICARBONATE,
     8.0: (228341,),
 }
 """mL of crystalloid that a mL stands for -> item numbers; see `volumes`."""

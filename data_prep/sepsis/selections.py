@@ -191,7 +191,9 @@ def _carevue(source: Source, windows: pd.DataFrame, wanted: ir.Table) -> ir.Tabl
 def _volumes(joined: ir.Table) -> ir.Table:
     # Sodium bicarbonate 8.4 % holds one milliequivalent in a millilitre.
     unit = joined.amountuom.coalesce("").lower().replace(".", "")
-    return joined.filter(joined.amount.notnull(), unit.isin(["ml", "meq"]))
+    bicarbonate = joined.itemid.isin(items.BICARBONATE)
+    volume = (unit == "ml") | ((unit == "meq") & bicarbonate)
+    return joined.filter(joined.amount.notnull(), volume)
 
 
 def _numbers(source: Source, name: str) -> ir.Table:
