@@ -130,6 +130,7 @@ def test_one_definition_of_the_selections_serves_other_engines(dialect):
         assert frame.columns.tolist() == [
             "stay",
             "time",
+            "known",
             "variable",
             "value",
             "unit",
