@@ -45,7 +45,8 @@ class Config:
       reward: sofa (+-15 for the outcome, and .1 for each point of SOFA less, -.25 for
         each more), terminal (+-15 alone) or negative_sofa (-SOFA of each step).
       orders: levels (clinicians order the usual dose of a level, as policies will, so
-        that an action is worth the same to both) or exact (any dose).
+        that an action is worth the same to both) or exact (any dose, as continuous
+        actions take them in any case).
       habit: share of orders that habit decides, whatever the patient.
     """
 
@@ -83,28 +84,32 @@ class Config:
         return clinicians.Practice(habit=self.habit)
 
     @property
+    def ordered(self) -> dataset.Actions | None:
+        """The levels in which clinicians order; None where they order any dose."""
+        if self.orders == "exact" or self.actions == "doses":
+            return None
+        return _pilot_levels(self.world, self.practice, self.seed)
+
+    @property
     def policy(self) -> stays_lib.Policy:
         """Who treats the patients."""
         exact = stays_lib.clinician(self.practice)
-        if self.orders == "exact":
+        if self.ordered is None:
             return exact
-        return stays_lib.rounded(exact, _levels(self.world, exact, self.seed))
+        return stays_lib.rounded(exact, stays_lib.levels_of(self.ordered))
 
 
 @functools.cache
-def _levels(
-    world: stays_lib.World, exact: stays_lib.Policy, seed: int
-) -> tuple[stays_lib.Level, stays_lib.Level]:
-    """The dose levels of clinicians who may order any dose, from stays of their own."""
+def _pilot_levels(
+    world: stays_lib.World, practice: clinicians.Practice, seed: int
+) -> dataset.Actions:
+    """The levels of clinicians who may order any dose, from stays of their own."""
     key = jax.random.fold_in(jax.random.key(seed), PURPOSE)
+    exact = stays_lib.clinician(practice)
     pilot = jax.device_get(stays_lib.treat(world, exact, key, _PILOT))
     alive = np.asarray(pilot.alive)
     doses = np.stack([np.asarray(x)[alive] for x in pilot.doses], axis=1)
-    fluid, pressor = levels.fit(DRUGS, doses).drugs
-    return (
-        stays_lib.Level(fluid.edges, fluid.amounts),
-        stays_lib.Level(pressor.edges, pressor.amounts),
-    )
+    return levels.fit(DRUGS, doses)
 
 
 def simulate(config: Config) -> stays_lib.Stays:
@@ -141,7 +146,7 @@ def to_dataset(
     doses = np.stack([np.asarray(x)[steps] for x in simulated.doses], axis=1)
     training = doses[np.repeat(split == 0, lengths)]
     if config.actions == "levels":
-        actions = levels.fit(DRUGS, training)
+        actions = config.ordered or levels.fit(DRUGS, training)
         chosen = levels.assign(actions, doses)
     else:
         actions = levels.continuous(DRUGS, training)

@@ -137,6 +137,18 @@ def by_pressure(params, states):
     return jax.nn.log_softmax(jnp.concatenate([logits, rest], axis=-1))
 
 
+def test_the_clinicians_of_the_truth_are_those_who_made_the_data(task):
+    """Not others who round to other levels: the same patients get the same doses."""
+    found = truth.references(task, 3, 40, 0.99)
+    config = virtual_sepsis.Config(stays=120)
+    key = jax.random.fold_in(jax.random.key(3), truth.PURPOSE)
+    made = stays.treat(config.world, config.policy, key, 40)
+    fluid = np.sum(np.asarray(made.doses.fluid) * np.asarray(made.alive), axis=1)
+    for name in ("clinicians", "clinicians_rounded"):
+        np.testing.assert_allclose(found[name].fluid, fluid / 1000, rtol=1e-5)
+    assert np.mean(found["optimum"].value) > np.mean(found["clinicians"].value)
+
+
 def test_a_learned_policy_gives_what_its_actions_say(task):
     both = (Policy(always), Policy(always))
     given = truth.acting(task, jnp.int32(8), jnp.int32(0))

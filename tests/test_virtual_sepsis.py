@@ -56,21 +56,34 @@ def test_what_is_written_is_what_happened(tmp_path):
     assert arrays.terminals.all() and set(arrays.split) == {0, 1, 2}
 
 
-def test_levels_come_from_training_stays_alone():
-    found = simulated()
-    _, arrays = virtual_sepsis.to_dataset(CONFIG, found)
-    tested = np.asarray(arrays.split == 2)[:, None]
-    more = found.doses._replace(
-        fluid=np.where(tested, 7.0 * found.doses.fluid, found.doses.fluid)
-    )
-    changed, _ = virtual_sepsis.to_dataset(CONFIG, found._replace(doses=more))
-    usual, _ = virtual_sepsis.to_dataset(CONFIG, found)
-    assert changed.actions == usual.actions
+def test_levels_of_any_dose_come_from_training_stays_alone():
+    config = dataclasses.replace(CONFIG, orders="exact")
+    found = virtual_sepsis.simulate(config)
+    usual, arrays = virtual_sepsis.to_dataset(config, found)
+    for split, same in ((2, True), (0, False)):
+        changed = np.asarray(arrays.split == split)[:, None]
+        fluid = np.where(changed, 7.0 * found.doses.fluid, found.doses.fluid)
+        other = found._replace(doses=found.doses._replace(fluid=fluid))
+        schema, _ = virtual_sepsis.to_dataset(config, other)
+        assert (schema.actions == usual.actions) == same
+
+
+def test_who_orders_levels_orders_those_of_the_schema():
+    """Edges that were fitted anew to rounded doses would round other doses."""
+    schema, arrays = virtual_sepsis.to_dataset(CONFIG, simulated())
+    doses = [np.asarray(x)[simulated().alive] for x in simulated().doses]
+    table = schema.actions.levels(arrays.actions)
+    for drug, level, given in zip(schema.actions.drugs, table.T, doses, strict=True):
+        amounts = np.asarray(drug.amounts, np.float32)
+        np.testing.assert_array_equal(given, amounts[level])
+        assert drug.amounts[1] < drug.edges[1] < drug.amounts[2]
 
 
 def test_doses_may_stay_continuous(tmp_path):
     config = Config(stays=60, seed=3, actions="doses")
-    schema, arrays = virtual_sepsis.to_dataset(config, simulated())
+    made = virtual_sepsis.simulate(config)
+    schema, arrays = virtual_sepsis.to_dataset(config, made)
+    assert np.unique(arrays.actions[:, 0]).size > 50
     dataset.save(tmp_path, schema, arrays)
     assert arrays.actions.shape == (int(arrays.lengths.sum()), 2)
     assert schema.actions.count == 0 and arrays.actions.max(axis=0)[0] > 300

@@ -160,10 +160,7 @@ def references(
     simulator = task.schema.simulator or {}
     practice = clinicians.Practice(**simulator["clinicians"])
     usual = stays.clinician(practice)
-    fluid, pressor = (
-        stays.Level(drug.edges, drug.amounts) for drug in task.schema.actions.drugs
-    )
-    whole = stays.rounded(usual, (fluid, pressor))
+    whole = stays.rounded(usual, stays.levels_of(task.schema.actions))
     if simulator["run"]["orders"] == "levels":
         usual = whole
     here, table = world(task), doses(task)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from omgrl_jax.data.schema import Actions
 from omgrl_jax.envs import noise as noise_lib
 from omgrl_jax.envs.sepsis import body as body_lib
 from omgrl_jax.envs.sepsis import chart, clinicians
@@ -135,6 +136,12 @@ class Level(NamedTuple):
 
     edges: tuple[float, ...]
     amounts: tuple[float, ...]
+
+
+def levels_of(actions: Actions) -> tuple[Level, Level]:
+    """The levels of fluid and of vasopressor in a dataset's actions."""
+    fluid, pressor = (Level(drug.edges, drug.amounts) for drug in actions.drugs)
+    return fluid, pressor
 
 
 class Policy(NamedTuple):
