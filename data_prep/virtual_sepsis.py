@@ -48,6 +48,9 @@ class Config:
         that an action is worth the same to both) or exact (any dose, as continuous
         actions take them in any case).
       habit: share of orders that habit decides, whatever the patient.
+      style: how much clinicians differ in what they aim at; 1 as much as is usual, 0 not
+        at all. Above 0 a stay's doses depend on who gives them, which no record
+        tells: importance ratios take them for independent.
     """
 
     stays: int = dataclasses.field(default=4000, metadata={"min": 3})
@@ -62,6 +65,7 @@ class Config:
     habit: float = dataclasses.field(
         default=clinicians.Practice.habit, metadata={"min": 0, "max": 1}
     )
+    style: float = dataclasses.field(default=0.0, metadata={"min": 0})
 
     def __post_init__(self) -> None:
         """Raises ValueError naming the flag that cannot be fulfilled."""
@@ -81,7 +85,12 @@ class Config:
     @property
     def practice(self) -> clinicians.Practice:
         """How clinicians dose."""
-        return clinicians.Practice(habit=self.habit)
+        usual = clinicians.Practice(habit=self.habit)
+        return dataclasses.replace(
+            usual,
+            wanted_sd=self.style * usual.wanted_sd,
+            fluid_sd=self.style * usual.fluid_sd,
+        )
 
     @property
     def ordered(self) -> dataset.Actions | None:

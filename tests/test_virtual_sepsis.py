@@ -10,7 +10,7 @@ import pytest
 from data_prep import levels, virtual_sepsis
 from data_prep.virtual_sepsis import Config
 from omgrl_jax.data import dataset
-from omgrl_jax.envs.sepsis import chart
+from omgrl_jax.envs.sepsis import chart, clinicians
 
 CONFIG = Config(stays=60, seed=3)
 
@@ -98,6 +98,13 @@ def test_orders_may_be_of_any_dose():
     assert np.unique(exact.doses.fluid[exact.alive]).size > 50
     # The same patients came.
     np.testing.assert_array_equal(exact.patients.age, simulated().patients.age)
+
+
+def test_clinicians_may_differ():
+    """With a style they aim at pressures and volumes of their own, in every order."""
+    alike, usual = Config(style=0.0).practice, Config(style=1.0).practice
+    assert alike.wanted_sd == 0.0 == alike.fluid_sd
+    assert usual == clinicians.Practice()
 
 
 def test_the_same_seed_gives_the_same_stays():

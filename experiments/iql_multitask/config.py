@@ -32,6 +32,9 @@ class StudyConfig:
         entropy term (no_entropy), iql (networks of their own), dueling_cql, ddqn,
         linear_q and boosted_q.
       stays: virtual stays that are made where no dataset is named.
+      tested: share of them that is held out for tests and estimates.
+      style: how much the clinicians who treat them differ (0 not at all, 1 as much as
+        is usual).
       cohort_seed: of these stays.
       estimated_seeds: seeds whose policies are estimated off-policy as well, which
         takes longest; 0 for all.
@@ -40,7 +43,9 @@ class StudyConfig:
     """
 
     methods: tuple[str, ...] = METHODS
-    stays: int = dataclasses.field(default=12_000, metadata={"min": 100})
+    stays: int = dataclasses.field(default=20_000, metadata={"min": 100})
+    tested: float = dataclasses.field(default=0.3, metadata={"above": 0, "max": 0.8})
+    style: float = dataclasses.field(default=0.0, metadata={"min": 0})
     cohort_seed: int = 0
     estimated_seeds: int = dataclasses.field(default=0, metadata={"min": 0})
     swept_states: int = dataclasses.field(default=300, metadata={"min": 1})
