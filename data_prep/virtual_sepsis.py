@@ -21,6 +21,7 @@ from data_prep.virtual import CHUNK
 from omgrl_jax.data import dataset
 from omgrl_jax.envs.sepsis import chart, clinicians
 from omgrl_jax.envs.sepsis import stays as stays_lib
+from omgrl_jax.ops import organs
 from omgrl_jax.runtime import flags as config_flags
 from omgrl_jax.runtime import script, storage
 
@@ -48,8 +49,8 @@ class Config:
         that an action is worth the same to both) or exact (any dose, as continuous
         actions take them in any case).
       habit: share of orders that habit decides, whatever the patient.
-      style: how much clinicians differ in what they aim at; 1 as much as is usual, 0 not
-        at all. Above 0 a stay's doses depend on who gives them, which no record
+      style: how much clinicians differ in what they aim at: 1 as much as is usual, 0
+        not at all. Above 0 a stay's doses depend on who gives them, which no record
         tells: importance ratios take them for independent.
     """
 
@@ -59,7 +60,7 @@ class Config:
     test: float = dataclasses.field(default=0.15, metadata={"min": 0, "max": 1})
     actions: str = dataclasses.field(default="levels", metadata={"choices": ACTIONS})
     reward: str = dataclasses.field(
-        default="sofa", metadata={"choices": tuple(stays_lib.REWARDS)}
+        default="sofa", metadata={"choices": tuple(organs.REWARDS)}
     )
     orders: str = dataclasses.field(default="levels", metadata={"choices": ORDERS})
     habit: float = dataclasses.field(
@@ -71,7 +72,7 @@ class Config:
         """Raises ValueError naming the flag that cannot be fulfilled."""
         if self.validation + self.test >= 1:
             raise ValueError("--validation, --test: shares must leave training stays")
-        rewards = tuple(stays_lib.REWARDS)
+        rewards = tuple(organs.REWARDS)
         known = (("actions", ACTIONS), ("reward", rewards), ("orders", ORDERS))
         for name, allowed in known:
             if getattr(self, name) not in allowed:
@@ -80,7 +81,7 @@ class Config:
     @property
     def world(self) -> stays_lib.World:
         """What patients live in."""
-        return stays_lib.World(reward=stays_lib.REWARDS[self.reward])
+        return stays_lib.World(reward=organs.REWARDS[self.reward])
 
     @property
     def practice(self) -> clinicians.Practice:
@@ -182,8 +183,7 @@ def to_dataset(
         lengths=lengths,
         patients=np.arange(config.stays, dtype=np.int32),
         split=split,
-        # The last reward stands for all that follows: every stay ends for good.
-        terminals=np.ones(config.stays, bool),
+        terminals=np.asarray(simulated.ended) | config.world.reward.settles,
         rewards=np.asarray(simulated.rewards)[steps],
         channel_values=charted["channel_value"],
         channel_measured=charted["channel_measured"],

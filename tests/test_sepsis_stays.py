@@ -12,6 +12,7 @@ from omgrl_jax.envs.sepsis import body as body_lib
 from omgrl_jax.envs.sepsis import clinicians, optimum, stays
 from omgrl_jax.envs.sepsis.body import Dose, Physiology
 from omgrl_jax.envs.sepsis.optimum import Axis
+from omgrl_jax.ops import organs
 
 WORLD = stays.World()
 COUNT = 1500
@@ -63,19 +64,27 @@ def test_rewards_add_up():
     np.testing.assert_allclose(whole, wanted.sum(axis=1), atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", stays.REWARDS)
+@pytest.mark.parametrize("kind", organs.REWARDS)
 def test_named_rewards_of_organs_by_hand(kind):
-    before, after = (
-        body_lib.Body(*(jnp.float32(x) for x in (1, 0, 2, d))) for d in (4.2, 6.9)
-    )
+    """From 4 points to 6 and back, for both kinds of arrays; then both ends."""
     wanted = {"sofa": (-0.5, 0.2), "terminal": (0, 0), "negative_sofa": (-6, -4)}
-    reward = stays.REWARDS[kind]
-    both = (
-        stays.organ_reward(reward, before, after),
-        stays.organ_reward(reward, after, before),
-    )
-    np.testing.assert_allclose(both, wanted[kind], rtol=1e-6)
-    assert reward.outcome == (0.0 if kind == "negative_sofa" else 15.0)
+    reward = organs.REWARDS[kind]
+    for array in (np.array, jnp.array):
+        both = organs.of_points(reward, array([4.0, 6.0]), array([6.0, 4.0]))
+        np.testing.assert_allclose(both, wanted[kind], rtol=1e-6)
+    ends = organs.of_outcome(reward, np.array([False, True]))
+    size = 0.0 if kind == "negative_sofa" else 15.0
+    np.testing.assert_allclose(ends, [size, -size])
+    assert reward.settles == (size > 0)
+
+
+def test_who_dies_in_the_stay_is_told_from_who_dies_later():
+    found = clinicians_stays()
+    steps = found.alive.sum(axis=1)
+    assert np.all(found.ended[steps < stays.STEPS])
+    late = found.died & ~found.ended
+    assert np.all(steps[late] == stays.STEPS) and late.any()
+    assert not np.any(found.ended & ~found.died)
 
 
 def test_usual_care_is_as_described():
@@ -109,6 +118,10 @@ def test_the_optimum_keeps_what_it_promises_and_beats_clinicians():
     assert treated.died.mean() < clinicians_stays().died.mean() - 0.05
 
 
+def points(reward, before, after):
+    return organs.of_points(reward, body_lib.sofa(before), body_lib.sofa(after))
+
+
 def test_values_of_the_last_step_by_simulation():
     """Where a step is the last one no grid is needed: chances of death decide."""
     bodies = body_lib.Body(
@@ -127,8 +140,8 @@ def test_values_of_the_last_step_by_simulation():
             early = body_lib.dies(WORLD.physiology, frailty, new)
             late = body_lib.dies_late(WORLD.physiology, frailty, new)
             lives = (1.0 - early) * (1.0 - late)
-            organs = stays.organ_reward(WORLD.reward, body, new)
-            return organs + 15.0 * (2.0 * lives - 1.0)
+            earned = points(WORLD.reward, body, new)
+            return earned + 15.0 * (2.0 * lives - 1.0)
 
         return jnp.mean(jax.vmap(one)(noise))
 
@@ -161,8 +174,8 @@ def test_the_last_two_steps_by_trying_all_doses():
         dies = 1.0 - (1.0 - body_lib.dies(quiet, frailty, second)) * (
             1.0 - body_lib.dies_late(quiet, frailty, second)
         )
-        later = stays.organ_reward(world.reward, first, second) + 15.0 * (1 - 2 * dies)
-        now = stays.organ_reward(world.reward, body, first)
+        later = points(world.reward, first, second) + 15.0 * (1 - 2 * dies)
+        now = points(world.reward, body, first)
         return now - gone * 15.0 + (1.0 - gone) * 0.99 * later
 
     pairs = jnp.arange(81)

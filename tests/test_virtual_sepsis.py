@@ -100,6 +100,13 @@ def test_orders_may_be_of_any_dose():
     np.testing.assert_array_equal(exact.patients.age, simulated().patients.age)
 
 
+def test_without_an_outcome_only_death_ends_a_stay():
+    config = dataclasses.replace(CONFIG, reward="negative_sofa")
+    _, arrays = virtual_sepsis.to_dataset(config, simulated())
+    np.testing.assert_array_equal(arrays.terminals, simulated().ended)
+    assert 0 < arrays.terminals.sum() < 60
+
+
 def test_clinicians_may_differ():
     """With a style they aim at pressures and volumes of their own, in every order."""
     alike, usual = Config(style=0.0).practice, Config(style=1.0).practice

@@ -4,10 +4,10 @@ import dataclasses
 from typing import Any
 
 from data_prep import impute
+from omgrl_jax.ops import organs
 
 ACTIONS = ("levels", "doses")
 VASOPRESSOR = ("maximum", "mean")
-REWARDS = ("sofa", "terminal", "negative_sofa")
 MORTALITY = ("hospital", "90_days")
 SPLITS = ("patients", "temporal")
 INTUBATED = ("charted", "normal", "missing")
@@ -58,7 +58,7 @@ class Config:
     actions: str = _one_of("levels", ACTIONS)
     vasopressor: str = _one_of("maximum", VASOPRESSOR)
     dose_quantile: float = 0.99
-    reward: str = _one_of("sofa", REWARDS)
+    reward: str = _one_of("sofa", tuple(organs.REWARDS))
     mortality: str = _one_of("hospital", MORTALITY)
     intubated: str = _one_of("normal", INTUBATED)
     indicators: bool = False

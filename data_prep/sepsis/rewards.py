@@ -1,7 +1,7 @@
-"""The recorded reward of each step.
+"""The recorded reward of each step, by the settings of `omgrl_jax.ops.organs`.
 
-* `sofa`: .1 for each point that SOFA fell within the step, -.25 for each that it rose,
-  and at the stay's last step 15 for survival or -15 for death.
+* `sofa`: for SOFA points that fell or rose within the step, and at the stay's last step
+  for survival or death.
 * `terminal`: the last of these alone.
 * `negative_sofa`: minus the SOFA score of the next row; survival does not enter.
 
@@ -13,8 +13,7 @@ With the third only a stay that ends in death is.
 import numpy as np
 
 from data_prep.clock import Clock
-
-FALL, RISE, OUTCOME = 0.1, -0.25, 15.0
+from omgrl_jax.ops import organs
 
 
 def recorded(
@@ -23,7 +22,7 @@ def recorded(
     """Rewards of all steps.
 
     Args:
-      kind: "sofa", "terminal" or "negative_sofa".
+      kind: one of `organs.REWARDS`.
       score: [R] SOFA score of each row.
       died: [N] bool.
       clock: the rows.
@@ -34,13 +33,9 @@ def recorded(
     stay, step = clock.rows()
     before = step < clock.steps[stay]
     here, following = score[before], score[1:][before[:-1]]
-    if kind == "negative_sofa":
-        return -following.astype(np.float64)
-    rewards = np.zeros(here.size)
-    if kind == "sofa":
-        change = following - here
-        rewards = np.where(change < 0, FALL * -change, RISE * change)
-    rewards[np.cumsum(clock.steps) - 1] += np.where(died, -OUTCOME, OUTCOME)
+    reward = organs.REWARDS[kind]
+    rewards = organs.of_points(reward, here, following).astype(np.float64)
+    rewards[np.cumsum(clock.steps) - 1] += organs.of_outcome(reward, died)
     return rewards
 
 
@@ -51,6 +46,4 @@ def terminals(kind: str, window_died: np.ndarray) -> np.ndarray:
       kind: the reward.
       window_died: [N] bool, stays that end in death.
     """
-    if kind == "negative_sofa":
-        return window_died.astype(bool)
-    return np.ones(window_died.size, bool)
+    return window_died.astype(bool) | organs.REWARDS[kind].settles

@@ -16,6 +16,8 @@ from omgrl_jax.envs import noise as noise_lib
 from omgrl_jax.envs.sepsis import body as body_lib
 from omgrl_jax.envs.sepsis import chart, clinicians
 from omgrl_jax.envs.sepsis.body import Body, Dose, Physiology
+from omgrl_jax.ops import organs
+from omgrl_jax.ops.organs import Reward
 from omgrl_jax.types import Array, Key
 
 STEPS = 18
@@ -56,30 +58,6 @@ class Population:
     lactate_cv: float = 0.4
     damage_mean: float = 4.0
     damage_sd: float = 2.2
-
-
-@dataclasses.dataclass(frozen=True)
-class Reward:
-    """What a stay is worth.
-
-    Attributes:
-      outcome: given at the end to who leaves the hospital alive, taken for a death.
-      worse: taken for each point of SOFA more in a step.
-      better: given for each point less.
-      level: taken in each step for each point of SOFA at its end.
-    """
-
-    outcome: float = 15.0
-    worse: float = 0.25
-    better: float = 0.1
-    level: float = 0.0
-
-
-REWARDS = {
-    "sofa": Reward(),
-    "terminal": Reward(worse=0.0, better=0.0),
-    "negative_sofa": Reward(outcome=0.0, worse=0.0, better=0.0, level=1.0),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,6 +122,18 @@ def levels_of(actions: Actions) -> tuple[Level, Level]:
     return fluid, pressor
 
 
+class Death(NamedTuple):
+    """Whether a patient died, [] bool.
+
+    Attributes:
+      now: in this step.
+      later: after the last step, in hospital.
+    """
+
+    now: Array
+    later: Array
+
+
 class Policy(NamedTuple):
     """A way of treating one patient.
 
@@ -166,6 +156,7 @@ class Stays(NamedTuple):
       rewards: [N, STEPS], zero after the end.
       alive: [N, STEPS] bool, at the start of the step.
       died: [N] bool, in the stay or later in hospital.
+      ended: [N] bool, whether they died in the stay itself.
       bodies: `Body` of arrays [N, STEPS + 1].
       patients: `chart.Patient` of arrays [N, ...].
     """
@@ -175,6 +166,7 @@ class Stays(NamedTuple):
     rewards: Array
     alive: Array
     died: Array
+    ended: Array
     bodies: Body
     patients: chart.Patient
 
@@ -212,7 +204,7 @@ def admit(world: World, key: Key) -> Bedside:
 
 def step(
     world: World, bedside: Bedside, key: Key, dose: Dose
-) -> tuple[Bedside, Array, Array]:
+) -> tuple[Bedside, Array, Death]:
     """Four hours of treatment.
 
     Args:
@@ -222,8 +214,7 @@ def step(
       dose: what is given.
 
     Returns:
-      The patient at the end, the reward [], and whether they died in the step or, after
-      the last one, in hospital [].
+      The patient at the end, the reward [], and whether they died.
     """
     physiology, patient = world.physiology, bedside.patient
     uniform, noise = noise_lib.draw(
@@ -238,23 +229,15 @@ def step(
         physiology, patient, body, given, bedside.row, uniform[2:], charted
     )
     last = given.steps >= STEPS
-    died = uniform[0] < body_lib.dies(physiology, patient.frailty, body)
+    now = uniform[0] < body_lib.dies(physiology, patient.frailty, body)
     late = uniform[1] < body_lib.dies_late(physiology, patient.frailty, body)
-    died |= last & late
-    worth = world.reward
-    end = worth.outcome * jnp.where(died, -1.0, jnp.where(last, 1.0, 0.0))
-    reward = organ_reward(worth, bedside.body, body) + end
+    death = Death(bedside.alive & now, bedside.alive & ~now & last & late)
+    end = organs.of_outcome(world.reward, now | late)
+    points = (body_lib.sofa(bedside.body), body_lib.sofa(body))
+    reward = organs.of_points(world.reward, *points) + jnp.where(now | last, end, 0.0)
     reward = jnp.where(bedside.alive, reward, 0.0)
-    after = Bedside(patient, body, given, row, bedside.alive & ~died)
-    return after, reward, bedside.alive & died
-
-
-def organ_reward(reward: Reward, before: Body, after: Body) -> Array:
-    """Reward [] of a step for organs alone."""
-    points = body_lib.sofa(after)
-    change = points - body_lib.sofa(before)
-    moved = jnp.where(change > 0, -reward.worse, -reward.better) * change
-    return moved - reward.level * points
+    after = Bedside(patient, body, given, row, bedside.alive & ~now)
+    return after, reward, death
 
 
 @functools.cache
@@ -317,8 +300,8 @@ def treat_with(world: World, policy: Policy, key: Key, count: int) -> Stays:
     def one(bedside: Bedside, memory: Any, key: Key) -> tuple:
         act_key, step_key = jax.random.split(key)
         memory, dose = policy.act(memory, act_key, bedside)
-        after, reward, died = step(world, bedside, step_key, dose)
-        return (after, memory), (after.row, after.body, dose, reward, died)
+        after, reward, death = step(world, bedside, step_key, dose)
+        return (after, memory), (after.row, after.body, dose, reward, death)
 
     def scanned(carry: tuple, t: Array) -> tuple[tuple, tuple]:
         bedside, memory = carry
@@ -327,7 +310,7 @@ def treat_with(world: World, policy: Policy, key: Key, count: int) -> Stays:
         return carry, (*told, bedside.alive)
 
     _, told = jax.lax.scan(scanned, (first, memory), jnp.arange(STEPS))
-    rows, bodies, doses, rewards, died, alive = jax.tree.map(
+    rows, bodies, doses, rewards, death, alive = jax.tree.map(
         lambda x: jnp.swapaxes(x, 0, 1), told
     )
 
@@ -339,7 +322,8 @@ def treat_with(world: World, policy: Policy, key: Key, count: int) -> Stays:
         doses=doses,
         rewards=rewards,
         alive=alive,
-        died=jnp.any(died, axis=1),
+        died=jnp.any(death.now | death.later, axis=1),
+        ended=jnp.any(death.now, axis=1),
         bodies=jax.tree.map(with_first, first.body, bodies),
         patients=first.patient,
     )
