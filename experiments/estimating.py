@@ -6,6 +6,7 @@ carry their interval, effective sample size and largest weight, and the truth wh
 simulator knows it.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -84,14 +85,19 @@ def off_policy_rows(
                 row = {"policy": name, "mode": "stochastic", "estimator": estimator}
                 row |= {"world": "records", "seed": seed, "truth": truth}
                 rows.append({**row, **numbers(one, estimator)})
-    if doubted:
+    warn(doubted)
+    return rows
+
+
+def warn(doubted: Iterable[str]) -> None:
+    """Warns once of policies whose estimates rest on too few effective patients."""
+    if names := sorted(set(doubted)):
         logging.warning(
             "Off-policy estimates of %s rest on fewer than %.0f effective patients: do "
             "not believe them or their intervals",
-            ", ".join(sorted(doubted)),
+            ", ".join(names),
             off_policy.LEAST_PATIENTS,
         )
-    return rows
 
 
 def calibration_rows(task: Task, models: Models) -> list[dict[str, Any]]:

@@ -60,16 +60,16 @@ def test_the_interval_holds_what_patients_differ_in():
 
 
 def test_diversity_by_hand():
-    log_probs = np.log(np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1]]))
-    rows = np.repeat(log_probs, 6, axis=0)
+    rows = np.repeat(np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1]]), 6, axis=0)
+    taken = np.repeat(np.eye(3)[:2], 6, axis=0)
     keys = jax.random.split(jax.random.key(3), 3)
-    drawn = bedside.diversity(keys[0], rows, PATIENTS, greedy=False)
+    drawn = bedside.diversity(keys[0], rows, PATIENTS)
     np.testing.assert_allclose(drawn.shares, [0.4, 0.5, 0.1])
     wanted = -np.sum(drawn.shares * np.log(drawn.shares))
     assert drawn.entropy.value == pytest.approx(wanted) and drawn.used.value == 3
-    likeliest = bedside.diversity(keys[1], rows, PATIENTS, greedy=True)
+    likeliest = bedside.diversity(keys[1], taken, PATIENTS)
     np.testing.assert_allclose(likeliest.shares, [0.5, 0.5, 0.0])
     assert likeliest.entropy.value == pytest.approx(np.log(2))
     assert likeliest.used == bedside.Interval(2.0, 1.0, 2.0)
-    constant = bedside.diversity(keys[2], rows[:6], PATIENTS[:6], greedy=True)
+    constant = bedside.diversity(keys[2], taken[:6], PATIENTS[:6])
     assert constant.used.value == 1 and constant.entropy == bedside.Interval(0, 0, 0)

@@ -113,7 +113,7 @@ def run(
 
     from experiments import task as task_lib
     from experiments.config import claim
-    from experiments.iql_multitask import page
+    from experiments.iql_multitask import page, summary
     from experiments.iql_multitask import study as study_lib
 
     directory = directory or made(study, out)
@@ -126,7 +126,7 @@ def run(
     found = study_lib.run(study, config, task, out)
     for name, rows in found.items():
         metrics.write_csv(out / f"{name}.csv", pd.DataFrame(rows))
-    print(table(found))
+    print(summary.table(found))
     return page.write(out, config, task.schema, found)
 
 
@@ -158,44 +158,6 @@ def made(study: StudyConfig, out: pathlib.Path) -> str:
         )
         virtual_sepsis.write(wanted, directory)
     return str(directory)
-
-
-def table(found: Any) -> str:
-    """The main figures as text."""
-    from experiments.iql_multitask import clinical, labels, sections
-    from experiments.report import estimates
-
-    lines = [f"{'policy':<40}{'value':>16}{'survival':>16}{'tests':>8}{'WDR':>16}"]
-
-    def text(rows: Any, measure: str) -> str:
-        mean = estimates.over_seeds(rows, measure)
-        if mean is None:
-            return ""
-        return f"{mean.mean:.2f}" + ("" if mean.sd is None else f" ± {mean.sd:.2f}")
-
-    everyone = [*found["policies"], *found["clinical"]]
-    for policy in sections.shown(everyone):
-        for mode in labels.ACTED:
-            own, tested = (
-                [r for r in rows if (r["policy"], r["mode"]) == (policy, mode)]
-                for rows in (found["policies"], found["clinical"])
-            )
-            if not own and (not tested or mode == "-"):
-                continue
-            judged = [clinical.passes(r) for r in tested if "pressure" in r]
-            passed = sum(all(one.values()) for one in judged)
-            estimated = [
-                r
-                for r in found["off_policy"]
-                if (r["policy"], r["mode"], r["estimator"]) == (policy, mode, "wdr")
-            ]
-            lines.append(
-                f"{labels.acting(policy, mode):<40}{text(own, 'value'):>16}"
-                f"{text(own, 'survived'):>16}"
-                f"{f'{passed}/{len(judged)}' if judged else '':>8}"
-                f"{text(estimated, 'value'):>16}"
-            )
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from omgrl_jax.data import dataset as dataset_lib
 from omgrl_jax.evaluation import bedside
 from omgrl_jax.types import Params, Policy
 
+PURPOSE = 83  # folded into a seed: the intervals' resamples
 MODES = judging.MODES
 SWEEP = np.linspace(-2.0, 2.0, 41)  # standard deviations of the training stays
 # A test of sensitivity: the features swept and the drugs whose levels must follow. No
@@ -129,8 +130,9 @@ def rows(
     """
     picked = _spread(held, swept)
     mean = jnp.zeros((1, task.space.state_dim))
-    keys = iter(jax.random.split(jax.random.fold_in(jax.random.key(seed), 83), 16))
-    log_probs = np.asarray(judging.log_probs(*policy, held.states))
+    seed_key = jax.random.fold_in(jax.random.key(seed), PURPOSE)
+    keys = iter(jax.random.split(seed_key, len(MODES) * (len(TESTS) + 1)))
+    log_probs = np.asarray(judging.log_probs(*policy, held.states), np.float64)
     found = []
     for mode in MODES:
         greedy = mode == "greedy"
@@ -147,7 +149,10 @@ def rows(
                 held.patients[picked],
             )
             row |= {test: one, **_interval(f"{test}_real", real)}
-        used = bedside.diversity(next(keys), log_probs, held.patients, greedy)
+        chosen = np.exp(log_probs)
+        if greedy:
+            chosen = np.eye(log_probs.shape[1])[log_probs.argmax(axis=1)]
+        used = bedside.diversity(next(keys), chosen, held.patients)
         row |= _interval("used", used.used) | _interval("entropy", used.entropy)
         row |= {f"share_{a}": float(x) for a, x in enumerate(used.shares)}
         row |= _agreement(log_probs, held.actions, greedy)
@@ -179,7 +184,7 @@ def curves(
 
 
 def passes(row: Mapping[str, Any]) -> dict[str, bool]:
-    """Which of the three tests a row passes."""
+    """Which of the three tests a row passes, by the sweeps at the mean state."""
     diverse = row["used"] >= LIMITS["used"] and row["entropy"] > LIMITS["entropy"]
     return {
         "pressure": row["pressure"] < LIMITS["pressure"],
@@ -190,8 +195,8 @@ def passes(row: Mapping[str, Any]) -> dict[str, bool]:
 
 def clinicians_row(task: Task, held: HeldOut) -> dict[str, Any]:
     """How diverse the clinicians themselves are."""
-    taken = np.log(np.eye(task.space.num_actions)[held.actions] + 1e-30)
-    found = bedside.diversity(jax.random.key(0), taken, held.patients, True)
+    taken = np.eye(task.space.num_actions)[held.actions]
+    found = bedside.diversity(jax.random.key(0), taken, held.patients)
     row = {"policy": "clinicians", "mode": "-", "seed": None}
     row |= _interval("used", found.used) | _interval("entropy", found.entropy)
     return row | {f"share_{a}": float(x) for a, x in enumerate(found.shares)}

@@ -8,12 +8,13 @@ from omgrl_jax.learners import boosted_q
 CLONED, REFERENCES = "behavioural_cloning", "references"
 # The study's own method, the same with a temperature of acting, and without its heads.
 OWN, SHARPENED, ALONE = "multitask_iql", "sharpened_iql", "single_task_iql"
+NO_ENTROPY = "no_entropy"
 # In the order of the tables.
 METHODS = (
     OWN,
     SHARPENED,
     ALONE,
-    "no_entropy",
+    NO_ENTROPY,
     "iql",
     "dueling_cql",
     "ddqn",

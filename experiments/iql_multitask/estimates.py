@@ -10,6 +10,7 @@ from experiments import estimating
 from experiments.config import RunConfig
 from experiments.fitting import Models
 from experiments.iql_multitask import truth
+from experiments.iql_multitask.config import CLONED
 from experiments.iql_multitask.learning import Learned
 from experiments.task import Task
 from omgrl_jax.evaluation import episodes, off_policy
@@ -91,7 +92,7 @@ def rows(
     """
     behaviour = estimating.calibrated(task, models, index)
     judged, share = behaviour, 1.0
-    if name != "behavioural_cloning":
+    if name != CLONED:
         mixed = off_policy.softened(policy[0], behaviour[0], config.soften)
         judged, share = (mixed, (policy[1], behaviour[1])), config.soften
     seed = config.seed_list[index]

@@ -1,15 +1,19 @@
-"""What the study's policies are called, what they are, how they are drawn."""
+"""What the study's policies are called, how they are drawn, whose a row is."""
 
-from experiments.iql_multitask.config import CLONED, SHARPENED
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from experiments.iql_multitask.config import ALONE, CLONED, NO_ENTROPY, OWN, SHARPENED
 from experiments.report import drawing
 from experiments.report.words import Measure
 
+Row = Mapping[str, Any]
 LABELS = {
     "optimum": "Optimum",
-    "multitask_iql": "IQL, multi-task",
+    OWN: "IQL, multi-task",
     SHARPENED: "IQL, multi-task, sharpened",
-    "single_task_iql": "IQL, one task",
-    "no_entropy": "IQL, multi-task, no entropy",
+    ALONE: "IQL, one task",
+    NO_ENTROPY: "IQL, multi-task, no entropy",
     "iql": "IQL",
     "dueling_cql": "Dueling DQN + CQL",
     "ddqn": "Double DQN",
@@ -23,12 +27,12 @@ LABELS = {
 NOTES = {
     "optimum": "dynamic programming on the simulated body itself, which no chart "
     "shows: a bound",
-    "multitask_iql": "implicit Q-learning whose network also foretells the next "
+    OWN: "implicit Q-learning whose network also foretells the next "
     "pressure, lactate, oxygen saturation and urine",
     SHARPENED: "the same policy drawn from at the sharpest temperature whose actions "
     "are still diverse on validation patients; no outcome is looked at",
-    "single_task_iql": "the same network without those heads",
-    "no_entropy": "the same with the heads and without its bonus for entropy",
+    ALONE: "the same network without those heads",
+    NO_ENTROPY: "the same with the heads and without its bonus for entropy",
     "iql": "implicit Q-learning, a network for each part",
     "dueling_cql": "values as state value and advantages, unseen doses marked down",
     "ddqn": "values with a maximum over all doses, held to nothing",
@@ -41,10 +45,10 @@ NOTES = {
 }
 STYLES = {
     "optimum": (drawing.PURPLE, "*"),
-    "multitask_iql": (drawing.BLUE, "o"),
+    OWN: (drawing.BLUE, "o"),
     SHARPENED: (drawing.BLUE, "*"),
-    "single_task_iql": (drawing.SKY, "h"),
-    "no_entropy": (drawing.SKY, "p"),
+    ALONE: (drawing.SKY, "h"),
+    NO_ENTROPY: (drawing.SKY, "p"),
     "iql": (drawing.VIOLET, "<"),
     "dueling_cql": (drawing.ORANGE, "s"),
     "ddqn": (drawing.RED, "X"),
@@ -77,3 +81,14 @@ def acting(policy: str, mode: str) -> str:
     """A policy's label with the way it acts."""
     way = ACTED[mode]
     return LABELS[policy] + (f", {way}" if way else "")
+
+
+def of(rows: Sequence[Row], policy: str, mode: str) -> list[Row]:
+    """The rows of one policy and way of acting; "-" where there is only one way."""
+    return [r for r in rows if r["policy"] == policy and r["mode"] in (mode, "-")]
+
+
+def shown(rows: Sequence[Row]) -> list[str]:
+    """Policies of rows in the order of the page."""
+    there = {row["policy"] for row in rows}
+    return [name for name in LABELS if name in there]

@@ -14,6 +14,7 @@ from experiments.config import RunConfig, claim
 from experiments.fitting import Models
 from experiments.iql_multitask.config import (
     ALONE,
+    NO_ENTROPY,
     OWN,
     SHARPENED,
     StudyConfig,
@@ -56,7 +57,7 @@ def no_entropy(config: RunConfig) -> RunConfig:
 # Methods that are another one with a setting changed.
 _VARIANTS: dict[str, tuple[str, Callable[[RunConfig], RunConfig]]] = {
     ALONE: (OWN, single_task),
-    "no_entropy": (OWN, no_entropy),
+    NO_ENTROPY: (OWN, no_entropy),
 }
 # Temperatures of acting, the sharpest last, and what validation patients must keep: a
 # little more than the clinical test asks of others.

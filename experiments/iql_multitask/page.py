@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from experiments.config import RunConfig
-from experiments.iql_multitask import clinical, sections
+from experiments.iql_multitask import clinical, dosing, scores, sections
 from experiments.iql_multitask.config import ALONE, CLONED, OWN, SHARPENED
-from experiments.iql_multitask.labels import LABELS, NOTES, acting
+from experiments.iql_multitask.labels import LABELS, NOTES, acting, of
 from experiments.report import estimates
 from experiments.report import page as page_lib
 from omgrl_jax.data.schema import Schema
@@ -60,24 +60,29 @@ def make(
             ),
             ("tests", "Do they dose as asked?", sections.tests(found["clinical"])),
             (
+                "parts",
+                "What do the auxiliary heads and the entropy term add?",
+                sections.parts(found["policies"], found["clinical"]),
+            ),
+            (
                 "curves",
                 "Doses by pressure and lactate",
-                sections.curves(found["curves"]),
+                dosing.curves(found["curves"]),
             ),
             (
                 "actions",
                 "Which actions?",
-                sections.actions(found["clinical"], schema.actions),
+                dosing.actions(found["clinical"], schema.actions),
             ),
             (
                 "estimates",
                 "What do held-out stays say?",
-                sections.off_policy(found["off_policy"]),
+                scores.off_policy(found["off_policy"]),
             ),
             (
                 "belief",
                 "What do methods promise of themselves?",
-                sections.belief(found["belief"], found["policies"]),
+                scores.belief(found["belief"], found["policies"]),
             ),
         ],
         beside="policies.csv, clinical.csv, curves.csv, off_policy.csv, belief.csv",
@@ -88,20 +93,20 @@ def findings(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
     """The first screen."""
     said = []
     policies, tested = found["policies"], found["clinical"]
-    usual = sections.of(policies, "clinicians", "-")
+    usual = of(policies, "clinicians", "-")
     for policy in (OWN, SHARPENED):
         for mode in clinical.MODES if policy == OWN else ("stochastic",):
-            own = sections.of(policies, policy, mode)
+            own = of(policies, policy, mode)
             name = acting(policy, mode)
             gap = estimates.difference(own, usual, "value")
-            cloned = sections.of(policies, CLONED, mode)
+            cloned = of(policies, CLONED, mode)
             alike = estimates.difference(own, cloned, "value")
             if gap is not None and alike is not None:
                 said.append(
                     f"{name}: value {_signed(gap)} against the clinicians', "
                     f"{_signed(alike)} against cloned ones who act so too."
                 )
-            rows = sections.of(tested, policy, mode)
+            rows = of(tested, policy, mode)
             if rows:
                 passed = sum(all(clinical.passes(row).values()) for row in rows)
                 said.append(
@@ -109,8 +114,8 @@ def findings(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
                     f"{len(rows)} seeds."
                 )
     alone = estimates.difference(
-        sections.of(policies, OWN, "stochastic"),
-        sections.of(policies, ALONE, "stochastic"),
+        of(policies, OWN, "stochastic"),
+        of(policies, ALONE, "stochastic"),
         "value",
     )
     if alone is not None:

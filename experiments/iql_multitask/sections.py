@@ -1,42 +1,30 @@
-"""The page's sections: what policies do, whether they pass, what estimates say."""
+"""The page's tables: what policies do, which tests they pass, what their parts add."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from experiments.iql_multitask import clinical
-from experiments.iql_multitask.config import CLONED, OWN, SHARPENED
+from experiments.iql_multitask.config import ALONE, NO_ENTROPY, OWN
 from experiments.iql_multitask.labels import (
     ACTED,
-    ESTIMATORS,
     LABELS,
     MEASURES,
     STYLES,
+    Row,
     acting,
+    of,
+    shown,
 )
-from experiments.report import blocks, drawing, estimates, forest, tables
+from experiments.report import blocks, estimates, forest, tables
 from experiments.report.blocks import Block
 from experiments.report.drawing import Picture
 from experiments.report.tables import Table
-from experiments.report.words import Measure
-from omgrl_jax.data.schema import Actions
 
-Row = Mapping[str, Any]
 _SPREAD = "Mean ± standard deviation over seeds."
+_TESTED = ("entropy", "pressures_size", "lactate_size")
+_LEFT_OUT = {ALONE: "Auxiliary heads", NO_ENTROPY: "Entropy term"}
 _DRAWN = "stochastic"
-_WITH_BAND = (OWN, "single_task_iql")  # more would hide each other
-
-
-def of(rows: Sequence[Row], policy: str, mode: str) -> list[Row]:
-    """The rows of one policy and way of acting; "-" where there is only one way."""
-    return [r for r in rows if r["policy"] == policy and r["mode"] in (mode, "-")]
-
-
-def shown(rows: Sequence[Row]) -> list[str]:
-    """Policies of rows in the order of the page."""
-    there = {row["policy"] for row in rows}
-    return [name for name in LABELS if name in there]
 
 
 def outcomes(rows: Sequence[Row], patients: int) -> Block:
@@ -175,163 +163,32 @@ def _real_table(rows: Sequence[Row]) -> Table:
     return Table([*head, "Lactate → treatment", "Agreement"], cells, note)
 
 
-def off_policy(rows: Sequence[Row]) -> Block:
-    """Estimates from held-out stays, beside the truth."""
-    learned = [r for r in rows if r["policy"] != "clinicians"]
-    known = [r for r in learned if r.get("truth") is not None]
+def parts(policies: Sequence[Row], tested: Sequence[Row]) -> Block:
+    """What the auxiliary heads and the entropy term add, seed by seed."""
     cells = []
-    for policy in shown(learned):
-        own = [r for r in learned if r["policy"] == policy]
-        row = [LABELS[policy]]
-        for estimator in ("wdr", "wis", "fqe"):
-            part = [r for r in own if r["estimator"] == estimator]
-            text = tables.show(estimates.over_seeds(part, "value"))
-            low, high = (np.mean([r[end] for r in part]) for end in ("low", "high"))
-            row.append(f"{text} [{tables.show_ends(float(low), float(high))}]")
-        part = [r for r in own if r["estimator"] == "wdr"]
-        row.append(tables.show(estimates.over_seeds(part, "ess")))
-        row.append(tables.show(estimates.over_seeds(part, "truth")))
-        cells.append(row)
-    for r in rows:
-        if r["policy"] == "clinicians":
-            ends = tables.show_ends(r["low"], r["high"])
-            text = f"{r['value']:.3f} [{ends}]"
-            cells.append([LABELS["clinicians"], text, "–", "–", "–", "–"])
-    head = ["Policy, softened", "WDR", "WIS", "FQE", "Effective patients", "Truth"]
-    note = (
-        f"{_SPREAD} In brackets: 95 % bootstrap interval over patients, averaged over "
-        "seeds. Softened: a share of the decisions is the clinicians'. Values for WDR "
-        "are fitted to the policy itself (fitted Q evaluation), never its own. "
-        "Effective patients: of the step where they are fewest; with fewer than 50 do "
-        "not believe the line. Clinicians: mean return of the held-out stays."
-    )
-    pictures = [_scatter(known)] if known else []
-    return blocks.block(pictures, [("Estimates", Table(head, cells, note))])
-
-
-def _scatter(rows: Sequence[Row]) -> Picture:
-    """Estimates against the truth, a point for each policy, seed and estimator."""
-    with drawing.canvas(3.4) as (figure, (axes,)):
-        looks = {"wdr": (drawing.BLUE, "o"), "wis": (drawing.ORANGE, "s")}
-        looks["fqe"] = (drawing.GREEN, "^")
-        for estimator, (colour, marker) in looks.items():
-            own = [r for r in rows if r["estimator"] == estimator]
-            x, y = ([r[key] for r in own] for key in ("truth", "value"))
-            label = ESTIMATORS[estimator]
-            axes.plot(x, y, marker, color=colour, ms=4, alpha=0.6, label=label)
-        ends = [min(r["truth"] for r in rows), max(r["truth"] for r in rows)]
-        axes.plot(ends, ends, "--", color=drawing.GREY, linewidth=1)
-        axes.set(xlabel="true value", ylabel="estimate")
-        axes.set_title("Estimates and the truth")
-        drawing.legend_below(figure, axes, columns=3)
-        drawn = [r for r in rows if r["estimator"] in looks]
-        off = np.mean([abs(r["value"] - r["truth"]) for r in drawn])
-        return drawing.finish(
-            figure,
-            f"Estimates differ from the truth by {off:.2f} on average.",
-            "Each point is a policy of one seed, softened towards the clinicians, "
-            "estimated from held-out stays and judged on new virtual patients. On the "
-            "line an estimate is right.",
-        )
-
-
-def belief(rows: Sequence[Row], judged: Sequence[Row]) -> Block:
-    """What methods promise of themselves."""
-    cells, entries = [], []
-    for policy in shown(rows):
-        own = [r for r in rows if r["policy"] == policy]
-        real = estimates.over_seeds(of(judged, policy, _DRAWN), "value")
-        texts = [
-            tables.show(estimates.over_seeds(own, key))
-            for key in ("promised", "highest", "best_return")
-        ]
-        cells.append([LABELS[policy], texts[0], tables.show(real), *texts[1:]])
-        entries.append(forest.styled(LABELS[policy], own, "promised", STYLES[policy]))
-    head = ["Method", "Promised", "True", "Highest value", "Best return"]
-    note = (
-        f"{_SPREAD} Promised: mean of the method's own values over the first states of "
-        "held-out patients; true: what the policy earns; highest value: of any action "
-        "in a training state; best return: the largest sum of rewards still to come in "
-        "one, which no value can exceed without being wrong."
-    )
-    measure = Measure("What methods promise of themselves", "value")
-    picture = forest.picture(entries, measure, "Mean value of held-out first states.")
-    return blocks.block([picture], [("Own values", Table(head, cells, note))])
-
-
-def actions(rows: Sequence[Row], known: Actions) -> Block:
-    """Shares of the nine actions, as grids of both drugs."""
-    pictures = []
-    for policy in ("clinicians", OWN, SHARPENED, CLONED, "ddqn", "boosted_q"):
+    for policy in (ALONE, NO_ENTROPY):
         for mode in clinical.MODES:
-            own = [r for r in rows if (r["policy"], r["mode"]) == (policy, mode)]
-            if own and (policy == OWN or mode == _DRAWN):
-                pictures.append(_grid(acting(policy, mode), own, known))
-        if policy == "clinicians" and (own := of(rows, policy, "-")):
-            pictures.append(_grid(LABELS[policy], own, known))
-    if not pictures:
-        return blocks.block(absent=["Not shown: no policy was judged."])
-    return blocks.block(pictures)
+            pairs = [
+                (key, of(rows, OWN, mode), of(rows, policy, mode))
+                for rows, keys in ((policies, ("value", "survived")), (tested, _TESTED))
+                for key in keys
+            ]
+            gaps = [estimates.difference(own, other, key) for key, own, other in pairs]
+            if any(gap is not None for gap in gaps):
+                cells.append([_LEFT_OUT[policy], ACTED[mode], *_shown(gaps)])
+    if not cells:
+        return blocks.block(absent=["Not compared: no method without them was run."])
+    note = (
+        f"{LABELS[OWN]} less the same method without this part: 95 % interval of the "
+        "mean difference over seeds, which share patients and held-out stays. Sizes: "
+        "levels more at one deviation above the mean than at one below, at the mean "
+        "state; a stronger reaction to pressure is a more negative one."
+    )
+    head = ["Part", "Acting", "Value", "Survival", "Entropy", "Size, pressures"]
+    return blocks.block(
+        shown=[("Added by parts", Table([*head, "Size, lactate"], cells, note))]
+    )
 
 
-def _grid(name: str, rows: Sequence[Row], known: Actions) -> Picture:
-    first, second = known.drugs
-    shares = np.array(
-        [np.mean([r[f"share_{a}"] for r in rows]) for a in range(known.count)]
-    ).reshape(first.levels, second.levels)
-    with drawing.canvas(2.9) as (figure, (axes,)):
-        axes.grid(visible=False)
-        axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=max(0.3, float(shares.max())))
-        for (y, x), share in np.ndenumerate(shares):
-            dark = share > 0.5 * max(0.3, float(shares.max()))
-            colour = "white" if dark else drawing.BLACK
-            text = f"{100 * share:.0f} %"
-            axes.text(x, y, text, ha="center", va="center", color=colour)
-        for drug, axis in ((first, axes.yaxis), (second, axes.xaxis)):
-            axis.set_ticks(range(drug.levels), [f"{x:.3g}" for x in drug.amounts])
-            axis.set_label_text(f"{drug.name}, {drug.unit}")
-        axes.set_title(name)
-        return drawing.finish(
-            figure,
-            f"{name}: {100 * shares.max():.0f} % of decisions are the most "
-            "frequent action.",
-            "Share of held-out decisions by fluid (down) and vasopressor (across), the "
-            "usual dose of each level; averaged over seeds.",
-        )
-
-
-def curves(rows: Sequence[Row]) -> Block:
-    """Dose levels along the sweeps at the mean state."""
-    titles = {
-        "pressure": ("mean pressure, SD", "vasopressor level"),
-        "lactate": ("lactate, SD", "fluid + vasopressor level"),
-    }
-    pictures = []
-    for test, (x_label, y_label) in titles.items():
-        own = [r for r in rows if r["test"] == test]
-        if not own:
-            continue
-        with drawing.canvas(3.4) as (figure, (axes,)):
-            said = []
-            for policy in shown(own):
-                part = [r for r in own if r["policy"] == policy]
-                seeds = {r["seed"] for r in part}
-                levels = np.array(
-                    [[r["level"] for r in part if r["seed"] == s] for s in seeds]
-                )
-                colour, _ = STYLES[policy]
-                mean, spread = levels.mean(axis=0), levels.std(axis=0)
-                axes.plot(clinical.SWEEP, mean, color=colour, label=LABELS[policy])
-                if policy in _WITH_BAND:
-                    band = (mean - spread, mean + spread)
-                    axes.fill_between(clinical.SWEEP, *band, color=colour, alpha=0.15)
-                said.append(f"{LABELS[policy]} {mean[0]:.2f} to {mean[-1]:.2f}")
-            axes.set(xlabel=x_label, ylabel=y_label)
-            axes.set_title(f"{y_label[0].upper()}{y_label[1:]}")
-            drawing.legend_below(figure, axes)
-            caption = (
-                "Mean level of each policy while that sign alone is swept, the others "
-                "at their mean; mean over seeds, and the spread of some."
-            )
-            pictures.append(drawing.finish(figure, f"{'; '.join(said)}.", caption))
-    return blocks.block(pictures)
+def _shown(gaps: Sequence[estimates.Estimate | None]) -> list[str]:
+    return ["–" if gap is None else tables.show_interval(gap) for gap in gaps]

@@ -13,6 +13,7 @@ from experiments.iql_multitask import clinical, estimates, learning, truth
 from experiments.iql_multitask.config import CLONED, REFERENCES, StudyConfig
 from experiments.iql_multitask.learning import Learned
 from experiments.task import Task
+from omgrl_jax.evaluation import off_policy
 from omgrl_jax.runtime import storage
 
 Rows = dict[str, list[dict[str, Any]]]
@@ -51,6 +52,11 @@ def run(
                 storage.atomic_write(path, json.dumps(judge(unit)))
             for name, rows in json.loads(path.read_text()).items():
                 found[name] += rows
+    estimating.warn(
+        row["policy"]
+        for row in found["off_policy"]
+        if row["estimator"] == "wdr" and row["ess"] < off_policy.LEAST_PATIENTS
+    )
     return found
 
 

@@ -154,20 +154,21 @@ def references(
       discount: discount factor.
 
     Returns:
-      Outcomes of "clinicians", "clinicians_rounded" (their doses rounded to the levels
-      that policies give), "random" and "optimum" (knows the body).
+      Outcomes of "clinicians", "random" and "optimum" (knows the body), and where
+      clinicians order any dose "clinicians_rounded", to the levels that policies give.
     """
     simulator = task.schema.simulator or {}
     practice = clinicians.Practice(**simulator["clinicians"])
     usual = stays.clinician(practice)
     whole = stays.rounded(usual, stays.levels_of(task.schema.actions))
-    if simulator["run"]["orders"] == "levels":
-        usual = whole
+    exact = simulator["run"]["orders"] == "exact"
+    treating = {"clinicians": usual, "clinicians_rounded": whole}
+    if not exact:
+        treating = {"clinicians": whole}
     here, table = world(task), doses(task)
     best = _optimum(here, table, discount)
     policies = {
-        "clinicians": (_as_ordered, usual, None),
-        "clinicians_rounded": (_as_ordered, whole, None),
+        **{name: (_as_ordered, policy, None) for name, policy in treating.items()},
         "random": (_random, None, table),
         "optimum": (_best, here, best),
     }

@@ -101,32 +101,24 @@ def sensitivity(
       resamples: of patients.
     """
     each = np.array([rank_correlation(values, row) for row in np.asarray(along)])
-    sums, counts = _by_patient(np.nan_to_num(each)[:, None], patients)
+    sums, counts = _by_patient(each[:, None], patients)
     drawn = _resample(key, counts.size, resamples)
     means = (drawn @ sums)[:, 0] / (drawn @ counts)
     return _interval(float(sums.sum() / counts.sum()), means)
 
 
 def diversity(
-    key: Array,
-    log_probs: np.ndarray,
-    patients: np.ndarray,
-    greedy: bool,
-    resamples: int = 1000,
+    key: Array, chosen: np.ndarray, patients: np.ndarray, resamples: int = 1000
 ) -> Diversity:
     """How many actions a policy uses in given states, and how evenly.
 
     Args:
       key: consumed.
-      log_probs: [N, A] of the policy.
+      chosen: [N, A] probability of each action in each state; 0 or 1 for a policy that
+        takes its likeliest one.
       patients: [N] whose states they are.
-      greedy: count likeliest actions; else add up probabilities.
       resamples: of patients.
     """
-    log_probs = np.asarray(log_probs, np.float64)
-    chosen = np.exp(log_probs)
-    if greedy:
-        chosen = np.eye(log_probs.shape[1])[log_probs.argmax(axis=1)]
     sums, counts = _by_patient(chosen, patients)
     drawn = _resample(key, counts.size, resamples)
     resampled = (drawn @ sums) / (drawn @ counts)[:, None]

@@ -1,0 +1,41 @@
+"""The study's main figures as text, for the terminal."""
+
+from typing import Any
+
+from experiments.iql_multitask import clinical, labels
+from experiments.report import estimates
+
+
+def table(found: Any) -> str:
+    """The main figures as text."""
+    lines = [f"{'policy':<40}{'value':>16}{'survival':>16}{'tests':>8}{'WDR':>16}"]
+
+    def text(rows: Any, measure: str) -> str:
+        mean = estimates.over_seeds(rows, measure)
+        if mean is None:
+            return ""
+        return f"{mean.mean:.2f}" + ("" if mean.sd is None else f" ± {mean.sd:.2f}")
+
+    everyone = [*found["policies"], *found["clinical"]]
+    for policy in labels.shown(everyone):
+        for mode in labels.ACTED:
+            own, tested = (
+                [r for r in rows if (r["policy"], r["mode"]) == (policy, mode)]
+                for rows in (found["policies"], found["clinical"])
+            )
+            if not own and (not tested or mode == "-"):
+                continue
+            judged = [clinical.passes(r) for r in tested if "pressure" in r]
+            passed = sum(all(one.values()) for one in judged)
+            estimated = [
+                r
+                for r in found["off_policy"]
+                if (r["policy"], r["mode"], r["estimator"]) == (policy, mode, "wdr")
+            ]
+            lines.append(
+                f"{labels.acting(policy, mode):<40}{text(own, 'value'):>16}"
+                f"{text(own, 'survived'):>16}"
+                f"{f'{passed}/{len(judged)}' if judged else '':>8}"
+                f"{text(estimated, 'value'):>16}"
+            )
+    return "\n".join(lines)
