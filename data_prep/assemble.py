@@ -80,41 +80,46 @@ def build(source: Source, config: Config) -> command.Built:
             split == 0,
             donors=config.donors,
             seed=config.seed,
-            progress=lambda chunks: tqdm.tqdm(
-                chunks, "nearest neighbours", leave=False, disable=None
-            ),
+            progress=stage.chunks,
         )
         stage("doses")
         amounts = cohort_lib.dose_matrix(cohort, doses)
         stage("dataset")
         schema, trajectories = _dataset(cohort, split, grid, filled, amounts, config)
-    suppress = config.suppress_small_counts
+    tables = _tables(cohort, grid, weight, sieve, repairs, config.suppress_small_counts)
+    return command.Built(schema, trajectories, tables, stage.seconds())
+
+
+def _tables(
+    cohort: pd.DataFrame,
+    grid: grid_lib.Grid,
+    weight: np.ndarray,
+    sieve: people.Sieve,
+    repairs: Repairs,
+    suppress: bool,
+) -> dict[str, str]:
+    """The small tables beside the dataset."""
     known = ~np.isnan(grid.states.values)
-    return command.Built(
-        schema,
-        trajectories,
-        {
-            "cohort_flow": tables_lib.cohort_flow(sieve.flow, suppress),
-            "repairs": tables_lib.repairs(repairs, suppress),
-            "missingness": tables_lib.missingness(
-                [*grid.states.names, "aptt"],
-                np.column_stack([grid.states.fresh, grid.aptt.fresh]),
-                np.column_stack([known, ~np.isnan(grid.aptt.value)]),
-                np.ones((known.shape[0], known.shape[1] + 1), bool),
-            ),
-            "table1": tables_lib.baseline(
-                cohort["subject_id"],
-                [
-                    *tables_lib.demographics(cohort, weight),
-                    ("hours from first dose, median [quartiles]", cohort["hours"]),
-                    ("died within the window", cohort["died"]),
-                    ("charted in MetaVision", cohort["metavision"]),
-                ],
-                suppress,
-            ),
-        },
-        stage.seconds(),
-    )
+    return {
+        "cohort_flow": tables_lib.cohort_flow(sieve.flow, suppress),
+        "repairs": tables_lib.repairs(repairs, suppress),
+        "missingness": tables_lib.missingness(
+            [*grid.states.names, "aptt"],
+            np.column_stack([grid.states.fresh, grid.aptt.fresh]),
+            np.column_stack([known, ~np.isnan(grid.aptt.value)]),
+            np.ones((known.shape[0], known.shape[1] + 1), bool),
+        ),
+        "table1": tables_lib.baseline(
+            cohort["subject_id"],
+            [
+                *tables_lib.demographics(cohort, weight),
+                ("hours from first dose, median [quartiles]", cohort["hours"]),
+                ("died within the window", cohort["died"]),
+                ("charted in MetaVision", cohort["metavision"]),
+            ],
+            suppress,
+        ),
+    }
 
 
 def _doses(

@@ -3,7 +3,8 @@
 import dataclasses
 import pathlib
 import time
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import tqdm
 from absl import flags
@@ -12,7 +13,7 @@ from omgrl_jax.data import dataset
 from omgrl_jax.runtime import flags as config_flags
 from omgrl_jax.runtime import storage
 
-ALLOW = "allow_git_worktree"
+ALLOW = config_flags.ALLOW_GIT_WORKTREE
 
 
 class Built(NamedTuple):
@@ -53,6 +54,11 @@ class Stages:
         """So many records of the stage have been read."""
         self.bar.set_postfix(records=f"{count:,}")
 
+    @staticmethod
+    def chunks(chunks: Iterable[Any]) -> Iterable[Any]:
+        """Shows how far the parts of a long stage are."""
+        return tqdm.tqdm(chunks, leave=False, disable=None)
+
     def seconds(self) -> dict[str, float]:
         """How long each stage took, up to now."""
         ends = [*(begin for _, begin in self.begun[1:]), time.perf_counter()]
@@ -78,6 +84,24 @@ def define_flags(config_class: type, database: str) -> None:
         ALLOW, False, "Write patient-level data inside a git work tree all the same."
     )
     config_flags.define(config_class)
+
+
+def run(convert: Callable[..., Any], config_class: type) -> None:
+    """Converts what the flags of `define_flags` name.
+
+    Args:
+      convert: `(source, out, config, *, memory, threads, allow_git_worktree)`.
+      config_class: what to extract.
+    """
+    given = flags.FLAGS
+    convert(
+        given.source,
+        given.out,
+        config_flags.read(config_class),
+        memory=given.memory,
+        threads=given.threads,
+        allow_git_worktree=given.allow_git_worktree,
+    )
 
 
 def write(built: Built, out: str | pathlib.Path) -> str:

@@ -10,11 +10,10 @@ cohort_flow.csv, missingness.csv, repairs.csv and table1.csv, which hold no pati
 
 import pathlib
 
-from absl import flags, logging
+from absl import logging
 
 from data_prep import assemble, command, sources
 from data_prep import config as config_lib
-from omgrl_jax.runtime import flags as config_flags
 from omgrl_jax.runtime import script, storage
 
 
@@ -65,15 +64,7 @@ def convert(
 
 def main() -> None:
     """Converts what the flags name."""
-    given = flags.FLAGS
-    convert(
-        given.source,
-        given.out,
-        config_flags.read(config_lib.Config),
-        memory=given.memory,
-        threads=given.threads,
-        allow_git_worktree=given.allow_git_worktree,
-    )
+    command.run(convert, config_lib.Config)
 
 
 if __name__ == "__main__":

@@ -20,12 +20,11 @@ doses.csv, which hold no patient.
 
 import pathlib
 
-from absl import flags, logging
+from absl import logging
 
 from data_prep import command
 from data_prep.sepsis import assemble, databases
 from data_prep.sepsis.config import Config
-from omgrl_jax.runtime import flags as config_flags
 from omgrl_jax.runtime import script, storage
 
 
@@ -75,15 +74,7 @@ def convert(
 
 def main() -> None:
     """Converts what the flags name."""
-    given = flags.FLAGS
-    convert(
-        given.source,
-        given.out,
-        config_flags.read(Config),
-        memory=given.memory,
-        threads=given.threads,
-        allow_git_worktree=given.allow_git_worktree,
-    )
+    command.run(convert, Config)
 
 
 if __name__ == "__main__":

@@ -182,16 +182,10 @@ def ablation_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 def define_flags() -> None:
     """The dataset, the output directory, the groups and every field of the setting."""
-    flags.DEFINE_string("dataset", None, "Directory of the dataset (see WORKSPACE.md).")
-    flags.DEFINE_string("out", None, "Directory to write to; made when missing.")
     flags.DEFINE_list(
         "groups", list(GROUPS), f"What to change, of: {', '.join(GROUPS)}."
     )
-    flags.DEFINE_bool(
-        "allow_git_worktree", False, "Write records' output inside a git work tree."
-    )
-    flags.mark_flags_as_required(["dataset", "out"])
-    config_flags.define(RunConfig)
+    config_flags.define_study_script([RunConfig])
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ from absl import logging
 from experiments import collect, fitting, held_out, judging, training, treating, truth
 from experiments import task as task_lib
 from experiments.config import RunConfig, claim, flat
+from omgrl_jax.runtime import flags as config_flags
 from omgrl_jax.runtime import storage
 
 _KEPT_TASKS = 2  # a dataset in memory twice is enough: cells come in order
@@ -58,7 +59,9 @@ class Study:
         horizon = config.rollout.horizon
         task = self._task(self.directory, config.state, horizon, config.train_stays)
         if task.schema.kind == "records":
-            storage.refuse_git_worktree(self.out, self._allow, "allow_git_worktree")
+            storage.refuse_git_worktree(
+                self.out, self._allow, config_flags.ALLOW_GIT_WORKTREE
+            )
         return task
 
     def available_stays(self, config: RunConfig) -> int:

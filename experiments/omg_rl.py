@@ -25,18 +25,11 @@ from omgrl_jax.runtime import devices, script, storage
 from omgrl_jax.runtime import flags as config_flags
 
 PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "numpy", "pandas", "omgrl_jax")
-_ALLOW = "allow_git_worktree"
 
 
 def define_flags() -> None:
     """Flags for the fields of `RunConfig` and for this program."""
-    flags.DEFINE_string("dataset", None, "Directory of the dataset (see WORKSPACE.md).")
-    flags.DEFINE_string("out", None, "Directory to write to; made when missing.")
-    flags.DEFINE_bool(
-        _ALLOW, False, "Write output made from records inside a git work tree anyway."
-    )
-    flags.mark_flags_as_required(["dataset", "out"])
-    config_flags.define(RunConfig)
+    config_flags.define_study_script([RunConfig])
 
 
 def main() -> None:
@@ -84,7 +77,9 @@ def run(
         directory, config.state, config.rollout.horizon, config.train_stays
     )
     if task.schema.kind == "records":
-        storage.refuse_git_worktree(out, allow_git_worktree, _ALLOW)
+        storage.refuse_git_worktree(
+            out, allow_git_worktree, config_flags.ALLOW_GIT_WORKTREE
+        )
     try_algorithms(config, task)
     claim(out, config, task.hash)
     virtual = truth.known(task)

@@ -33,7 +33,6 @@ REWARD_LEARNING = ("airl", "iq_learn", "ml_irl", "reward_regression")
 EXPERT_STAYS = (100, 300, 500, 1000, 1500)
 MEASURES = ("r_p", "in_range", "above", "success", "model_r_p")
 SOURCE = "Lim and Lee 2024, arXiv 2409.13299"
-_ALLOW = "allow_git_worktree"
 
 
 def published() -> list[dict[str, Any]]:
@@ -196,16 +195,10 @@ def last_return(sections: dict[str, Any], seed: int, points: int = 5) -> float |
 
 def define_flags() -> None:
     """The dataset, the output directory, and every field of the setting."""
-    flags.DEFINE_string("dataset", None, "Directory of the dataset (see WORKSPACE.md).")
-    flags.DEFINE_string("out", None, "Directory to write to; made when missing.")
     flags.DEFINE_list(
         "cells", [], "Cells to run beside the main run, such as cql,stays_100; or all."
     )
-    flags.DEFINE_bool(
-        _ALLOW, False, "Write output made from records inside a git work tree anyway."
-    )
-    flags.mark_flags_as_required(["dataset", "out"])
-    config_flags.define(RunConfig)
+    config_flags.define_study_script([RunConfig])
 
 
 def main() -> None:

@@ -314,6 +314,6 @@ def test_what_the_heads_add_is_paired_by_seed():
     block = sections.parts([*own, *other], [])
     ((_, table),) = block.tables
     (row,) = table.rows
-    assert row[0] == "Auxiliary heads" and row[2].startswith("+0.500")
+    assert row[0] == "Auxiliary heads" and row[2].startswith("0.500")
     assert row[4] == "–"
     assert sections.parts(own, []).absent

@@ -292,3 +292,20 @@ def test_changed_flags_leave_the_others_and_the_original():
 def test_a_replaced_part_is_shared_again():
     config = dataclasses.replace(Run(), ensemble=Ensemble(2))
     assert (config.one.ensemble, config.other.ensemble) == (Ensemble(2), Ensemble(2))
+
+
+def test_scripts_that_learn_from_data_have_the_same_flags():
+    for given, missing in ((["--out=x"], "dataset"), (["--dataset=x"], "out")):
+        needy = flags.FlagValues()
+        config_flags.define_study_script([Config], needy)
+        with pytest.raises(flags.IllegalFlagValueError, match=missing):
+            needy(["program", *given])
+    needy, free = flags.FlagValues(), flags.FlagValues()
+    config_flags.define_study_script([Config], needy)
+    config_flags.define_study_script([Ensemble], free, "made anew")
+    needy(["program", "--dataset=a", "--out=b", "--rate=.25", "--allow_git_worktree"])
+    assert (needy.dataset, needy.out, needy.rate) == ("a", "b", 0.25)
+    assert needy[config_flags.ALLOW_GIT_WORKTREE].value
+    free(["program", "--out=b"])
+    assert free.dataset == "" and free.members == 7 and not free.allow_git_worktree
+    assert "empty: made anew" in free["dataset"].help

@@ -1,6 +1,7 @@
 """Puts the steps together: candidates, organs, cohort, states, treatments, dataset."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -78,7 +79,6 @@ def build(source: Third | Fourth, config: Config) -> command.Built:
         stage("states")
         known = _known(frame, cohort, clock, evidence, found, config)
         states = features.make(cohort, clock, found, known, config.intubated, repairs)
-        held = features.channels(clock, found, known, split == 0)
         stage("imputation")
         filled = states_lib.fill(
             states,
@@ -87,43 +87,50 @@ def build(source: Third | Fourth, config: Config) -> command.Built:
             split == 0,
             donors=config.donors,
             seed=config.seed,
-            progress=lambda chunks: tqdm.tqdm(
-                chunks, "nearest neighbours", leave=False, disable=None
-            ),
+            progress=stage.chunks,
         )
         stage("dataset")
         described, chosen = _actions(known, clock, split == 0, config, repairs)
         schema, filled = _schema(source.name, states, filled, described, config)
-        died = cohort_lib.mortality(cohort, config.mortality)
-        arrays = dataset.Trajectories(
-            observations=filled.astype(np.float32),
-            actions=chosen,
-            lengths=clock.steps.astype(np.int32),
-            patients=cohort["patient"].to_numpy(np.int32),
-            split=split,
-            terminals=rewards.terminals(
-                config.reward, cohort["window_died"].to_numpy(bool)
-            ),
-            rewards=rewards.recorded(config.reward, known.sofa, died, clock),
-            channel_values=np.column_stack([channel.value for channel in held]),
-            channel_measured=np.column_stack([channel.fresh for channel in held]),
-            channel_ages=np.column_stack([channel.age for channel in held]),
-        )
+        channels = features.channels(clock, found, known, split == 0)
+        arrays = _arrays(cohort, split, filled, chosen, channels, known, clock, config)
     suppress = config.suppress_small_counts
     values_known = ~np.isnan(states.values)
-    return command.Built(
-        schema,
-        arrays,
-        {
-            "cohort_flow": tables_lib.cohort_flow(sieve.flow, suppress),
-            "repairs": tables_lib.repairs(repairs, suppress),
-            "missingness": tables_lib.missingness(
-                states.names, states.fresh, values_known, np.ones_like(values_known)
-            ),
-            "table1": _table1(cohort, known, clock, config),
-            "doses": tables_lib.doses(schema.actions, arrays.actions, suppress),
-        },
-        stage.seconds(),
+    tables = {
+        "cohort_flow": tables_lib.cohort_flow(sieve.flow, suppress),
+        "repairs": tables_lib.repairs(repairs, suppress),
+        "missingness": tables_lib.missingness(
+            states.names, states.fresh, values_known, np.ones_like(values_known)
+        ),
+        "table1": _table1(cohort, known, clock, config),
+        "doses": tables_lib.doses(schema.actions, arrays.actions, suppress),
+    }
+    return command.Built(schema, arrays, tables, stage.seconds())
+
+
+def _arrays(
+    cohort: pd.DataFrame,
+    split: np.ndarray,
+    filled: np.ndarray,
+    chosen: np.ndarray,
+    channels: Sequence[hold.Held],
+    known: features.Known,
+    clock: Clock,
+    config: Config,
+) -> dataset.Trajectories:
+    died = cohort_lib.mortality(cohort, config.mortality)
+    window_died = cohort["window_died"].to_numpy(bool)
+    return dataset.Trajectories(
+        observations=filled.astype(np.float32),
+        actions=chosen,
+        lengths=clock.steps.astype(np.int32),
+        patients=cohort["patient"].to_numpy(np.int32),
+        split=split,
+        terminals=rewards.terminals(config.reward, window_died),
+        rewards=rewards.recorded(config.reward, known.sofa, died, clock),
+        channel_values=np.column_stack([channel.value for channel in channels]),
+        channel_measured=np.column_stack([channel.fresh for channel in channels]),
+        channel_ages=np.column_stack([channel.age for channel in channels]),
     )
 
 

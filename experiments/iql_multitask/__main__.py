@@ -28,7 +28,6 @@ from experiments.iql_multitask.config import StudyConfig
 from omgrl_jax.runtime import devices, metrics, script, storage
 from omgrl_jax.runtime import flags as config_flags
 
-_ALLOW = "allow_git_worktree"
 # Where this study's defaults differ from those of heparin.
 DEFAULTS: dict[str, Any] = {
     "seeds": 3,
@@ -55,20 +54,9 @@ DEFAULTS: dict[str, Any] = {
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     """Flags for the dataset, where to write, the study and the methods."""
-    flags.DEFINE_string(
-        "dataset", "", "Directory of the dataset; empty: virtual patients.",
-        flag_values=values,
-    )  # fmt: skip
-    flags.DEFINE_string(
-        "out", None, "Directory to write to; made when missing.", flag_values=values
+    config_flags.define_study_script(
+        [StudyConfig, RunConfig], values, "virtual patients"
     )
-    flags.DEFINE_bool(
-        _ALLOW, False, "Write output made from records inside a git work tree anyway.",
-        flag_values=values,
-    )  # fmt: skip
-    flags.mark_flag_as_required("out", flag_values=values)
-    config_flags.define(StudyConfig, flag_values=values)
-    config_flags.define(RunConfig, flag_values=values)
     for name, default in DEFAULTS.items():
         values.set_default(name, default)
 
@@ -79,7 +67,7 @@ def main() -> None:
     devices.configure_host_devices()
     devices.enable_compilation_cache()
     given = flags.FLAGS
-    allow = bool(given[_ALLOW].value)
+    allow = bool(given[config_flags.ALLOW_GIT_WORKTREE].value)
     page = run(study, config, given.dataset, pathlib.Path(given.out), allow)
     print(f"\nReport: {page}")
 
@@ -119,7 +107,9 @@ def run(
     directory = directory or made(study, out)
     task = task_lib.load(directory, config.state, 1, config.train_stays)
     if task.schema.kind == "records":
-        storage.refuse_git_worktree(out, allow_git_worktree, _ALLOW)
+        storage.refuse_git_worktree(
+            out, allow_git_worktree, config_flags.ALLOW_GIT_WORKTREE
+        )
     # Methods are kept one by one: the same study may have more of them later.
     same = dataclasses.replace(study, methods=StudyConfig().methods)
     claim(out, StudyOf(same, config), task.hash)

@@ -29,31 +29,17 @@ from experiments.personal_dosing.config import Config
 from omgrl_jax.runtime import devices, metrics, script, storage
 from omgrl_jax.runtime import flags as config_flags
 
-_ALLOW = "allow_git_worktree"
-
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     """Flags for the dataset, where to write, and every field of the configuration."""
-    flags.DEFINE_string(
-        "dataset", None, "Directory of the dataset (see WORKSPACE.md).",
-        flag_values=values,
-    )  # fmt: skip
-    flags.DEFINE_string(
-        "out", None, "Directory to write to; made when missing.", flag_values=values
-    )
-    flags.DEFINE_bool(
-        _ALLOW, False, "Write output made from records inside a git work tree anyway.",
-        flag_values=values,
-    )  # fmt: skip
-    flags.mark_flags_as_required(["dataset", "out"], flag_values=values)
-    config_flags.define(Config, flag_values=values)
+    config_flags.define_study_script([Config], values)
 
 
 def main() -> None:
     """Runs the study that the flags describe."""
     config = config_flags.read(Config)
     devices.enable_compilation_cache()
-    allow = bool(flags.FLAGS[_ALLOW].value)
+    allow = bool(flags.FLAGS[config_flags.ALLOW_GIT_WORKTREE].value)
     page = run(config, flags.FLAGS.dataset, pathlib.Path(flags.FLAGS.out), allow)
     print(f"\nReport: {page}")
 
@@ -84,7 +70,9 @@ def run(
 
     task = task_lib.load(directory, config.state, 1, config.train_stays)
     if task.schema.kind == "records":
-        storage.refuse_git_worktree(out, allow_git_worktree, _ALLOW)
+        storage.refuse_git_worktree(
+            out, allow_git_worktree, config_flags.ALLOW_GIT_WORKTREE
+        )
     ready = fitting.prepare(config, task, out)
     # Seeds are kept one by one: the same study may have more of them later.
     same = dataclasses.replace(config, seeds=1, first_seed=0, models=("persim",))

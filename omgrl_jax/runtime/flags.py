@@ -27,6 +27,7 @@ from absl import flags
 flags.disclaim_key_flags()
 
 Config = TypeVar("Config")
+ALLOW_GIT_WORKTREE = "allow_git_worktree"
 
 _LIMITS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
     "choices": ("must be one of", lambda value, limit: value in limit),
@@ -97,6 +98,40 @@ def define_dataset_script(
     )
     flags.mark_flag_as_required("out", flag_values=flag_values)
     define(config_class, flag_values=flag_values)
+
+
+def define_study_script(
+    config_classes: Sequence[type],
+    values: flags.FlagValues = flags.FLAGS,
+    without_dataset: str = "",
+) -> None:
+    """Flags of a script that learns from a dataset: --dataset, --out and the settings.
+
+    Args:
+      config_classes: one flag for each of their fields.
+      values: where to register.
+      without_dataset: what happens where no dataset is named; empty: one must be.
+    """
+    told = f"; empty: {without_dataset}" if without_dataset else " (see WORKSPACE.md)"
+    flags.DEFINE_string(
+        "dataset",
+        "" if without_dataset else None,
+        f"Directory of the dataset{told}.",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "out", None, "Directory to write to; made when missing.", flag_values=values
+    )
+    flags.DEFINE_bool(
+        ALLOW_GIT_WORKTREE,
+        False,
+        "Write output made from records inside a git work tree anyway.",
+        flag_values=values,
+    )
+    required = ["out"] if without_dataset else ["dataset", "out"]
+    flags.mark_flags_as_required(required, flag_values=values)
+    for config_class in config_classes:
+        define(config_class, flag_values=values)
 
 
 def read(
