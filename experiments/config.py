@@ -39,7 +39,7 @@ from omgrl_jax.types import Algorithm, Dynamics, Policy
 
 PRESETS = pathlib.Path(__file__).parent / "presets"
 # What the fits depend on, beside the records and the seed.
-MODEL_FIELDS = ("behaviour_hidden", "world", "fit")
+MODEL_FIELDS = ("behaviour_hidden", "behaviour_members", "world", "fit")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +65,8 @@ class RunConfig:
       off_policy: horizon, discount and intervals of off-policy estimates.
       fitted_q: how action values are fitted for them.
       behaviour_hidden: widths of the behaviour policy's layers.
+      behaviour_members: networks whose probabilities it averages; importance ratios
+        need several where the clinicians' doses vary much.
       world: the world model.
       fit: how its networks and the behaviour policy are fitted.
       agent: actor and critic, the same for every method that has them.
@@ -101,6 +103,7 @@ class RunConfig:
     off_policy: off_policy.Config = dataclasses.field(default_factory=off_policy.Config)
     fitted_q: fitted_q.Config = dataclasses.field(default_factory=fitted_q.Config)
     behaviour_hidden: tuple[int, ...] = (128, 128)
+    behaviour_members: int = dataclasses.field(default=1, metadata={"min": 1})
     world: WorldConfig = dataclasses.field(default_factory=WorldConfig)
     fit: FitConfig = dataclasses.field(default_factory=FitConfig)
     agent: AgentConfig = dataclasses.field(default_factory=AgentConfig)

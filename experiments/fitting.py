@@ -52,7 +52,8 @@ def make(config: RunConfig, space: Space) -> tuple[world_lib.World, Policy, Any]
       The world, the behaviour policy, and what fits the latter.
     """
     world = world_lib.make(config.world, space)
-    return world, *behaviour_lib.make(config.behaviour_hidden, space)
+    asked = config.behaviour_hidden, space, config.behaviour_members
+    return world, *behaviour_lib.make(*asked)
 
 
 def key(config: RunConfig) -> str:
@@ -171,7 +172,8 @@ def _load(
         losses = {name: archive[name] for name in archive.files}
     members = config.fit.elites
     world_shapes = world_lib.shapes(world, members, task.scales)
-    behaviour_shapes = behaviour_lib.shapes(config.behaviour_hidden, task.space)
+    asked = config.behaviour_hidden, task.space, config.behaviour_members
+    behaviour_shapes = behaviour_lib.shapes(*asked)
     return Fitted(
         parameters.load(folder / "world.npz", world_shapes),
         parameters.load(folder / "behaviour.npz", behaviour_shapes),

@@ -57,3 +57,20 @@ def test_the_fit_gives_the_recorded_frequencies():
     # The held-out loss is about the entropy of the coins.
     entropy = -np.mean(CHANCE * np.log(CHANCE) + (1 - CHANCE) * np.log(1 - CHANCE))
     np.testing.assert_allclose(result.validation_loss.min(), entropy, atol=0.05)
+
+
+def test_a_mixture_is_the_mean_of_its_members():
+    space, scales, (train, validation), _, _ = make_records()
+    config = ensemble.FitConfig(members=3, elites=2, learning_rate=0.05, max_epochs=4)
+    policy, fit = behaviour.make((3,), space, 3)
+    params, _ = fit(jax.random.key(0), config, scales, train, validation)
+    found = jax.tree.map(jnp.shape, params)
+    assert found == jax.tree.map(jnp.shape, behaviour.shapes((3,), space, 3))
+    single, _ = behaviour.make((3,), space)
+    states = train.states[:5]
+    members = [jax.tree.map(lambda x, e=e: x[e], params) for e in range(3)]
+    each = [np.exp(single.log_probs(one, states)) for one in members]
+    assert np.ptp(np.stack(each), axis=0).max() > 1e-3
+    mean = np.exp(policy.log_probs(params, states))
+    np.testing.assert_allclose(mean, np.mean(each, axis=0), rtol=1e-5)
+    assert policy == behaviour.make((3,), space, 3)[0]

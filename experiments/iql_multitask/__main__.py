@@ -46,6 +46,13 @@ DEFAULTS: dict[str, Any] = {
     "multitask_iql_temperature": 0.5,
     "multitask_iql_entropy_weight": 0.1,
     "multitask_iql_auxiliary": ("mbp", "lactate"),
+    # Ratios over 18 steps need careful probabilities: five small networks are nearer
+    # the truth than one large one, and quicker.
+    "behaviour_members": 5,
+    "behaviour_hidden": (48, 48),
+    "fit_batch_size": 1024,
+    "fit_learning_rate": 3e-3,
+    "fit_bootstrap": False,
     # Returns of a stay scatter by 11 around 6: small batches leave values biased low.
     "fitted_q_batch_size": 1024,
     "fitted_q_target_rate": 0.01,

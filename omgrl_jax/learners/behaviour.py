@@ -1,10 +1,12 @@
 """Behavioural cloning: the density of the experts' actions, mu(a | s)."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from omgrl_jax.data.records import Records
 from omgrl_jax.data.scales import Scales
@@ -14,19 +16,38 @@ from omgrl_jax.models import ensemble
 from omgrl_jax.types import Array, Key, Params, Policy
 
 
+@functools.cache
+def mixture(policy: Policy) -> Policy:
+    """The mean of several members' probabilities; parameters are leaves [E, ...].
+
+    The same object for the same policy, so that functions of it are compiled once.
+    """
+
+    def log_probs(params: Params, states: Array) -> Array:
+        each = jax.vmap(policy.log_probs, in_axes=(0, None))(params, states)
+        return jax.nn.logsumexp(each, axis=0) - jnp.log(each.shape[0])
+
+    return Policy(log_probs)
+
+
 def make(
-    hidden: Sequence[int], space: Space
+    hidden: Sequence[int], space: Space, members: int = 1
 ) -> tuple[Policy, Callable[..., tuple[Params, ensemble.Fit]]]:
     """Builds the behaviour policy and its trainer.
+
+    Importance ratios divide by these probabilities at every step of a stay: where one
+    network is a little too small, their product explodes. The mean of several networks,
+    each fitted to its own resampled stays, is nearer the truth.
 
     Args:
       hidden: widths of the hidden layers.
       space: the task.
+      members: networks whose probabilities are averaged.
 
     Returns:
       The policy, and `fit(key, config, scales, train, validation, on_epochs=None) ->
       (params, fit)`: maximum likelihood with early stop on other patients' stays. It
-      fits one network, whatever number of members the configuration has.
+      fits `members` networks, whatever number the configuration has.
     """
     actor = actor_lib.make(hidden, space.state_dim, space.num_actions)
 
@@ -34,6 +55,9 @@ def make(
         del scales
         state, action = example
         return -actor.policy.log_probs(params, state)[action]
+
+    def alone(params: Params) -> Params:
+        return params if members > 1 else jax.tree.map(lambda x: x[0], params)
 
     def pairs(records: Records) -> tuple[Array, Array]:
         return records.states[records.transitions], records.actions[records.transitions]
@@ -54,20 +78,29 @@ def make(
             pairs(train),
             pairs(validation),
             train.stay[train.transitions],
-            dataclasses.replace(config, members=1, elites=1),
+            dataclasses.replace(config, members=members, elites=members),
             on_epochs,
         )
-        return jax.tree.map(lambda x: x[0], result.params), result
+        return alone(result.params), result
 
+    # One network is a policy like any other of its shape, and compiled with them.
+    if members > 1:
+        return mixture(actor.policy), fit
     return actor.policy, fit
 
 
-def shapes(hidden: Sequence[int], space: Space) -> Params:
+def shapes(hidden: Sequence[int], space: Space, members: int = 1) -> Params:
     """Shapes of the parameters that `make`'s trainer gives, for files to be read.
 
     Args:
       hidden: widths of the hidden layers.
       space: the task.
+      members: networks whose probabilities are averaged.
     """
     actor = actor_lib.make(hidden, space.state_dim, space.num_actions)
-    return jax.eval_shape(actor.init, jax.random.key(0))
+    one = jax.eval_shape(actor.init, jax.random.key(0))
+    if members == 1:
+        return one
+    return jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct((members, *x.shape), x.dtype), one
+    )
