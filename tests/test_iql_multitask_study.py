@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
+import sepsis_study_rows
 import tiny_dataset
 
 from data_prep import virtual_sepsis
@@ -317,3 +318,17 @@ def test_what_the_heads_add_is_paired_by_seed():
     assert row[0] == "Auxiliary heads" and row[2].startswith("0.500")
     assert row[4] == "–"
     assert sections.parts(own, []).absent
+
+
+def test_the_page_of_every_method_and_of_records_without_a_truth():
+    asked = RunConfig(seeds=2), sepsis_study_rows.schema()
+    for known in (True, False):
+        made = page.make(*asked, sepsis_study_rows.found(known))
+        by = {key: block for key, _, block in made.sections}
+        assert bool(by["outcomes"].absent) == (not known)
+        assert len(by["outcomes"].pictures) == (2 if known else 0)
+        ((_, table),) = by["estimates"].tables
+        doubted = [row[0] for row in table.rows if "too few" in row[4]]
+        assert doubted == ["IQL"] and len(table.rows) == 11
+        assert len(by["tests"].tables) == 2 and len(by["actions"].pictures) == 7
+        assert bool(by["parts"].tables) and len(made.terms) == 11 + 2 * known

@@ -7,8 +7,11 @@ import subprocess
 
 import pytest
 import report_results
+import sepsis_study_rows
 import test_persim_page
 
+from experiments.config import RunConfig
+from experiments.iql_multitask import page as sepsis_page
 from experiments.persim import page as persim_page
 from experiments.report import comparison, page, results
 
@@ -111,6 +114,12 @@ def _study() -> str:
     return page.render_study(made)
 
 
+def _sepsis() -> str:
+    """The page of the sepsis study, every method in it."""
+    given = sepsis_study_rows.schema(), sepsis_study_rows.found()
+    return page.render_study(sepsis_page.make(RunConfig(seeds=2), *given))
+
+
 @pytest.fixture(scope="module")
 def answer(tmp_path_factory) -> tuple[dict, list[str]]:
     """What was measured of each page, and the errors on the browser's console."""
@@ -125,6 +134,7 @@ def answer(tmp_path_factory) -> tuple[dict, list[str]]:
         "stress": page.render(results.check(_stress())),
         "several": _several(),
         "study": _study(),
+        "sepsis": _sepsis(),
         "faulty": faulty,
     }
     code = json.dumps(pages).replace("<", "\\u003c")
@@ -160,7 +170,7 @@ def found(answer) -> dict:
     return answer[0]
 
 
-@pytest.mark.parametrize("name", ["run", "stress", "several", "study"])
+@pytest.mark.parametrize("name", ["run", "stress", "several", "study", "sepsis"])
 @pytest.mark.parametrize("width", WIDTHS)
 def test_nothing_overflows_and_every_image_loads(found, name, width):
     measured = found[f"{name} {width}"]
@@ -169,7 +179,7 @@ def test_nothing_overflows_and_every_image_loads(found, name, width):
     assert measured["wide"] == []
     assert measured["images"] > 3
     assert measured["broken"] == 0
-    assert measured["folds"] == {"several": 9, "study": 0}.get(name, 2)
+    assert measured["folds"] == {"several": 9, "study": 0, "sepsis": 0}.get(name, 2)
 
 
 def test_console_stays_silent_but_for_the_page_that_asks_outside(answer):

@@ -28,7 +28,7 @@ NOTES = {
     "optimum": "dynamic programming on the simulated body itself, which no chart "
     "shows: a bound",
     OWN: "implicit Q-learning whose network also foretells the next "
-    "pressure, lactate, oxygen saturation and urine",
+    "values of measured channels, pressure and lactate by default",
     SHARPENED: "the same policy drawn from at the sharpest temperature whose actions "
     "are still diverse on validation patients; no outcome is looked at",
     ALONE: "the same network without those heads",
