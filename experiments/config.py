@@ -253,12 +253,12 @@ def preset(name: str, base: RunConfig) -> RunConfig:
     return config_flags.changed(base, [f"--flagfile={PRESETS / name}.flags"])
 
 
-def claim(out: pathlib.Path, config: RunConfig, dataset_hash: str) -> None:
+def claim(out: pathlib.Path, config: Any, dataset_hash: str) -> None:
     """Marks a directory as this run's, or stops where it is another's.
 
     Args:
       out: the directory; made when missing.
-      config: the configuration.
+      config: the configuration, a dataclass.
       dataset_hash: content hash of the dataset.
 
     Raises:

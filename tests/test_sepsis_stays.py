@@ -127,10 +127,10 @@ def test_values_of_the_last_step_by_simulation():
     bodies = body_lib.Body(
         *(jnp.asarray(x) for x in ([1.2, 0.4], [0.0, 1.5], [4.0, 2.0], [7.0, 3.0]))
     )
-    nothing = optimum.Optimum(jnp.zeros((1, 1, 2, 2, 2, 2)), DOSES, jnp.float32(0.99))
+    nothing = optimum.After(jnp.zeros((2, 2, 2, 2)), jnp.float32(0.99))
     grid = tuple(axis._replace(points=2) for axis in optimum.GRID)
     frailty, last = jnp.float32(1.0), jnp.bool_(True)
-    found = optimum.action_values(WORLD, nothing, grid, frailty, bodies, last)
+    found = optimum.action_values(WORLD, nothing, DOSES, grid, frailty, bodies, last)
     noise = jax.random.normal(jax.random.key(0), (40_000, body_lib.NOISES))
 
     @jax.jit
@@ -181,10 +181,11 @@ def test_the_last_two_steps_by_trying_all_doses():
     pairs = jnp.arange(81)
     tried = jax.vmap(both)(pairs // 9, pairs % 9).reshape(9, 9)
     found = optimum.solve(world, DOSES, jnp.float32(0.99))
-    following = found._replace(values=found.values[1:2, stays.STEPS - 1 :])
+    last = found.values[1, stays.STEPS - 1]
     q = optimum.action_values(
         world,
-        following,
+        optimum.After(last, found.discount),
+        DOSES,
         optimum.GRID,
         frailty,
         jax.tree.map(lambda x: x[None], body),

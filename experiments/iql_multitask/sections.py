@@ -66,7 +66,7 @@ def outcomes(rows: Sequence[Row], patients: int) -> Block:
     head = ["Policy", labels[0], "less clinicians'", *labels[1:]]
     note = (
         f"{_SPREAD} Value: discounted rewards of a stay. Less clinicians': 95 % "
-        "interval of the difference, seed by seed. "
+        "interval of the difference, paired by seed on the same patients. "
         + "; ".join(f"{m.label}: {m.note}" for k, m in MEASURES.items() if k != "value")
         + "."
     )

@@ -26,7 +26,9 @@ class Objective:
         loss, in the unit of the rewards; larger is closer to cloning. (IQL's own
         setting of this name is its inverse.)
       max_weight: limit of a transition's weight in the policy's loss.
-      entropy_weight: weight of the policy's entropy over actions, at each state.
+      entropy_weight: weight of the policy's entropy over actions, at each state. It is
+        weighed against actions' weights as they are, not normalised: at a lower
+        temperature the same entropy weight counts for less.
       auxiliary_weight: weight of the squared error of each auxiliary channel.
     """
 

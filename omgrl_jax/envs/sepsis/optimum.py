@@ -48,6 +48,18 @@ GRID = (
 _NOISE = np.sqrt(3.0) * np.concatenate([np.eye(3), -np.eye(3)])
 
 
+class After(NamedTuple):
+    """What follows a step.
+
+    Attributes:
+      values: [*grid] of the bodies at its end, for who is alive.
+      discount: [] discount factor of a step.
+    """
+
+    values: Array
+    discount: Array
+
+
 class Optimum(NamedTuple):
     """Values of the best treatment.
 
@@ -81,8 +93,8 @@ def solve(
 
     def of(frailty: Array) -> Array:
         def back(following: Array, last: Array) -> tuple[Array, Array]:
-            after = Optimum(following[None, None], doses, discount)
-            q = action_values(world, after, grid, frailty, bodies, last)
+            after = After(following, discount)
+            q = action_values(world, after, doses, grid, frailty, bodies, last)
             best = jnp.max(q, axis=0).reshape(shape)
             return best, best
 
@@ -96,7 +108,8 @@ def solve(
 
 def action_values(
     world: stays.World,
-    after: Optimum,
+    after: After,
+    doses: Dose,
     grid: tuple[Axis, ...],
     frailty: Array,
     bodies: Body,
@@ -106,14 +119,14 @@ def action_values(
 
     Args:
       world: what patients live in.
-      after: values [1, 1, *grid] of the next step.
+      after: what follows the step.
+      doses: leaves [A] to choose among.
       grid: of the bodies.
       frailty: [].
       bodies: leaves [B].
       last: [] bool, whether the step is the last one.
     """
     physiology, reward = world.physiology, world.reward
-    table = after.values[0, 0]
 
     def under(dose: Dose) -> Array:
         def with_noise(noise: Array) -> Array:
@@ -125,14 +138,14 @@ def action_values(
             new, earned = jax.vmap(one)(bodies)
             late = body_lib.dies_late(physiology, frailty, new)
             settled = organs.of_outcome(reward, late)
-            going_on = after.discount * _at(table, grid, new)
+            going_on = after.discount * _at(after.values, grid, new)
             ahead = jnp.where(last, settled, going_on)
             gone = body_lib.dies(physiology, frailty, new)
             return earned + (1.0 - gone) * ahead + gone * organs.of_outcome(reward, 1.0)
 
         return jnp.mean(jax.lax.map(with_noise, jnp.asarray(_NOISE, jnp.float32)), 0)
 
-    return jax.lax.map(under, after.doses)
+    return jax.lax.map(under, doses)
 
 
 def policy(
@@ -146,10 +159,10 @@ def policy(
         following = jnp.minimum(t + 1, stays.STEPS - 1)
         frailty = bedside.patient.frailty
         values = optimum.values[frailty.astype(jnp.int32), following]
-        after = optimum._replace(values=values[None, None])
+        after = After(values, optimum.discount)
         body = jax.tree.map(lambda x: x[None], bedside.body)
         last = t >= stays.STEPS - 1
-        q = action_values(world, after, grid, frailty, body, last)
+        q = action_values(world, after, optimum.doses, grid, frailty, body, last)
         chosen = jnp.argmax(q[:, 0])
         return memory, jax.tree.map(lambda x: x[chosen], optimum.doses)
 
