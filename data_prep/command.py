@@ -13,8 +13,6 @@ from omgrl_jax.data import dataset
 from omgrl_jax.runtime import flags as config_flags
 from omgrl_jax.runtime import storage
 
-ALLOW = config_flags.ALLOW_GIT_WORKTREE
-
 
 class Built(NamedTuple):
     """A dataset and what stands beside it.
@@ -56,8 +54,8 @@ class Stages:
 
     @staticmethod
     def chunks(chunks: Iterable[Any]) -> Iterable[Any]:
-        """Shows how far the parts of a long stage are."""
-        return tqdm.tqdm(chunks, leave=False, disable=None)
+        """Shows how far the parts of a long stage are, under the stage's own bar."""
+        return tqdm.tqdm(chunks, "parts", leave=False, disable=None)
 
     def seconds(self) -> dict[str, float]:
         """How long each stage took, up to now."""
@@ -81,7 +79,9 @@ def define_flags(config_class: type, database: str) -> None:
     flags.DEFINE_string("memory", "1GB", "Memory limit of the query engine.")
     flags.DEFINE_integer("threads", 2, "Threads of the query engine.", lower_bound=1)
     flags.DEFINE_bool(
-        ALLOW, False, "Write patient-level data inside a git work tree all the same."
+        config_flags.ALLOW_GIT_WORKTREE,
+        False,
+        "Write patient-level data inside a git work tree all the same.",
     )
     config_flags.define(config_class)
 

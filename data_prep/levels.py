@@ -35,7 +35,7 @@ def fit(
         if not ((given == 0).any() and np.unique(given).size >= count):
             raise ValueError(
                 f"{name}: {count} levels, one of them no dose, need a zero and "
-                f"{count - 1} other doses among the training stays"
+                f"{count - 1} other doses among the stays that they are fitted to"
             )
         found = bins.fit_bins(given, count, zero_share=0.0)
         edges, amounts = found.edges.tolist(), found.amounts.tolist()

@@ -14,6 +14,7 @@ from absl import logging
 
 from data_prep import assemble, command, sources
 from data_prep import config as config_lib
+from omgrl_jax.runtime import flags as config_flags
 from omgrl_jax.runtime import script, storage
 
 
@@ -49,7 +50,9 @@ def convert(
       WorktreeError: if `out` lies in a git work tree and no consent is given.
       ValueError: if no usable cohort is left.
     """
-    storage.refuse_git_worktree(out, allow_git_worktree, command.ALLOW)
+    storage.refuse_git_worktree(
+        out, allow_git_worktree, config_flags.ALLOW_GIT_WORKTREE
+    )
     built = assemble.build(sources.FileSource(source, memory, threads), config)
     fingerprint = command.write(built, out)
     logging.info(

@@ -25,6 +25,7 @@ from absl import logging
 from data_prep import command
 from data_prep.sepsis import assemble, databases
 from data_prep.sepsis.config import Config
+from omgrl_jax.runtime import flags as config_flags
 from omgrl_jax.runtime import script, storage
 
 
@@ -60,7 +61,9 @@ def convert(
       WorktreeError: if `out` lies in a git work tree and no consent is given.
       ValueError: if no usable cohort is left, or it cannot be split as asked.
     """
-    storage.refuse_git_worktree(out, allow_git_worktree, command.ALLOW)
+    storage.refuse_git_worktree(
+        out, allow_git_worktree, config_flags.ALLOW_GIT_WORKTREE
+    )
     opened = databases.open_directory(source, memory, threads)
     built = assemble.build(opened, config)
     fingerprint = command.write(built, out)

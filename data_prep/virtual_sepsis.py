@@ -21,7 +21,7 @@ from data_prep.virtual import CHUNK
 from omgrl_jax.data import dataset
 from omgrl_jax.envs.sepsis import chart, clinicians
 from omgrl_jax.envs.sepsis import stays as stays_lib
-from omgrl_jax.ops import organs
+from omgrl_jax.ops import sofa_rewards
 from omgrl_jax.runtime import flags as config_flags
 from omgrl_jax.runtime import script, storage
 
@@ -41,7 +41,8 @@ class Config:
       seed: seed of everything that is drawn.
       validation: share of patients for validation.
       test: share of patients for testing.
-      actions: levels (3 x 3 discrete ones, by quantiles of training doses) or doses
+      actions: levels (3 x 3 discrete ones, by quantiles of doses: those of training
+        stays where clinicians order any dose, else of 500 stays made for it) or doses
         (continuous).
       reward: sofa (+-15 for the outcome, and .1 for each point of SOFA less, -.25 for
         each more), terminal (+-15 alone) or negative_sofa (-SOFA of each step).
@@ -60,7 +61,7 @@ class Config:
     test: float = dataclasses.field(default=0.15, metadata={"min": 0, "max": 1})
     actions: str = dataclasses.field(default="levels", metadata={"choices": ACTIONS})
     reward: str = dataclasses.field(
-        default="sofa", metadata={"choices": tuple(organs.REWARDS)}
+        default="sofa", metadata={"choices": tuple(sofa_rewards.REWARDS)}
     )
     orders: str = dataclasses.field(default="levels", metadata={"choices": ORDERS})
     habit: float = dataclasses.field(
@@ -72,16 +73,15 @@ class Config:
         """Raises ValueError naming the flag that cannot be fulfilled."""
         if self.validation + self.test >= 1:
             raise ValueError("--validation, --test: shares must leave training stays")
-        rewards = tuple(organs.REWARDS)
-        known = (("actions", ACTIONS), ("reward", rewards), ("orders", ORDERS))
-        for name, allowed in known:
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"--{name}: use one of {', '.join(allowed)}")
+        for field in dataclasses.fields(self):
+            allowed = field.metadata.get("choices")
+            if allowed and getattr(self, field.name) not in allowed:
+                raise ValueError(f"--{field.name}: use one of {', '.join(allowed)}")
 
     @property
     def world(self) -> stays_lib.World:
         """What patients live in."""
-        return stays_lib.World(reward=organs.REWARDS[self.reward])
+        return stays_lib.World(reward=sofa_rewards.REWARDS[self.reward])
 
     @property
     def practice(self) -> clinicians.Practice:
@@ -93,20 +93,20 @@ class Config:
             fluid_sd=self.style * usual.fluid_sd,
         )
 
-    @property
-    def ordered(self) -> dataset.Actions | None:
-        """The levels in which clinicians order; None where they order any dose."""
-        if self.orders == "exact" or self.actions == "doses":
-            return None
-        return _pilot_levels(self.world, self.practice, self.seed)
 
-    @property
-    def policy(self) -> stays_lib.Policy:
-        """Who treats the patients."""
-        exact = stays_lib.clinician(self.practice)
-        if self.ordered is None:
-            return exact
-        return stays_lib.rounded(exact, stays_lib.levels_of(self.ordered))
+def orders_of(config: Config) -> dataset.Actions | None:
+    """The levels in which clinicians order; None where they order any dose."""
+    if config.orders == "exact" or config.actions == "doses":
+        return None
+    return _pilot_levels(config.world, config.practice, config.seed)
+
+
+def policy_of(config: Config) -> stays_lib.Policy:
+    """Who treats the patients."""
+    exact, ordered = stays_lib.clinician(config.practice), orders_of(config)
+    if ordered is None:
+        return exact
+    return stays_lib.rounded(exact, stays_lib.levels_of(ordered))
 
 
 @functools.cache
@@ -125,7 +125,7 @@ def _pilot_levels(
 def simulate(config: Config) -> stays_lib.Stays:
     """All stays at full length, numpy arrays [N, STEPS (+ 1), ...]."""
     key = jax.random.key(config.seed)
-    policy = config.policy
+    policy = policy_of(config)
     size = min(CHUNK, config.stays)
     chunks = [
         jax.device_get(
@@ -155,8 +155,9 @@ def to_dataset(
     split = rng.permutation(split)
     doses = np.stack([np.asarray(x)[steps] for x in simulated.doses], axis=1)
     training = doses[np.repeat(split == 0, lengths)]
+    ordered = orders_of(config)
     if config.actions == "levels":
-        actions = config.ordered or levels.fit(DRUGS, training)
+        actions = ordered or levels.fit(DRUGS, training)
         chosen = levels.assign(actions, doses)
     else:
         actions = levels.continuous(DRUGS, training)
@@ -164,7 +165,10 @@ def to_dataset(
     simulator: dict[str, Any] = {
         "sepsis": dataclasses.asdict(config.world),
         "clinicians": dataclasses.asdict(config.practice),
-        "run": dataclasses.asdict(config),
+        "run": {
+            **dataclasses.asdict(config),
+            "orders": "exact" if ordered is None else "levels",
+        },
     }
     schema = dataset.Schema(
         name="virtual sepsis",

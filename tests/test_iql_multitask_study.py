@@ -50,6 +50,7 @@ CONFIG = RunConfig(
     interval=1,
     patients=30,
     behaviour_hidden=(4,),
+    behaviour_members=2,
     off_policy=off_policy.Config(horizon=18, resamples=20),
     fitted_q=fitted_q.Config(hidden=(4,), batch_size=16, steps=5),
     fit=FitConfig(max_epochs=2, members=1, elites=1),
@@ -103,6 +104,8 @@ def test_every_policy_is_judged_by_seed_and_way_of_acting(done):
 
 def test_another_setting_is_refused(done):
     out, _, _ = done
+    with pytest.raises(ValueError, match="--stays=121: the virtual patients in"):
+        script.run(dataclasses.replace(STUDY, stays=121), CONFIG, "", out)
     other = dataclasses.replace(CONFIG, patients=31)
     with pytest.raises(ValueError, match="methods_patients was 30, now 31"):
         script.run(STUDY, other, "", out)
@@ -147,7 +150,7 @@ def test_the_clinicians_of_the_truth_are_those_who_made_the_data(task):
     found = truth.references(task, 3, 40, 0.99)
     config = virtual_sepsis.Config(stays=120)
     key = jax.random.fold_in(jax.random.key(3), truth.PURPOSE)
-    made = stays.treat(config.world, config.policy, key, 40)
+    made = stays.treat(config.world, virtual_sepsis.policy_of(config), key, 40)
     fluid = np.sum(np.asarray(made.doses.fluid) * np.asarray(made.alive), axis=1)
     np.testing.assert_allclose(found["clinicians"].fluid, fluid / 1000, rtol=1e-5)
     assert np.mean(found["optimum"].value) > np.mean(found["clinicians"].value)
@@ -209,6 +212,24 @@ def test_stays_longer_than_the_horizon_and_two_discounts_are_refused(task):
         estimates.require(dataclasses.replace(CONFIG, agent=agent), task)
 
 
+def test_a_reward_whose_values_go_on_is_refused(task):
+    config = virtual_sepsis.Config(stays=120, reward="negative_sofa")
+    world = dataclasses.asdict(config.world)
+    schema = dataclasses.replace(task.schema, simulator={"sepsis": world})
+    with pytest.raises(ValueError, match="reward has no outcome"):
+        estimates.require(CONFIG, task._replace(schema=schema))
+
+
+def test_exact_orders_are_judged_rounded_too(tmp_path):
+    config = virtual_sepsis.Config(stays=120, orders="exact")
+    dataset.save(
+        tmp_path, *virtual_sepsis.to_dataset(config, virtual_sepsis.simulate(config))
+    )
+    found = truth.references(task_lib.load(str(tmp_path), "", 1), 3, 40, 0.99)
+    exact, whole = found["clinicians"].fluid, found["clinicians_rounded"].fluid
+    assert 0.0 < np.abs(exact - whole).max() < 10.0
+
+
 def test_what_is_still_to_come_by_hand():
     """The best return is of any row, not of first rows alone."""
     alive = jnp.array([[True, True, True], [True, True, False]])
@@ -219,9 +240,13 @@ def test_what_is_still_to_come_by_hand():
     one = learning.Learned(
         Policy(always), jnp.int32(2), lambda x: np.arange(9.0) + np.asarray(x)[..., :1]
     )
-    row = estimates.belief_row(CONFIG, estimates.Stays(fitting, fitting), "x", one, 0)
+    row = estimates.belief_row(
+        CONFIG, estimates.Stays(fitting, fitting), "x", one, 0, True
+    )
     assert row["best_return"] == pytest.approx(15.0)
     assert row["promised"] == pytest.approx(2.0) and row["highest"] == 8.0
+    both = estimates.Stays(fitting, fitting)
+    assert estimates.belief_row(CONFIG, both, "x", one, 0, False) is None
 
 
 def test_who_doses_by_pressure_passes_its_test_alone(task):
@@ -302,7 +327,8 @@ def test_the_first_screen_says_what_was_found():
     said = " ".join(page.findings(found))
     assert "value +1.10" in said and "passed by 1 of 2 seeds" in said
     assert "0.60 above the true value on average, within 10 % of it in 2 of 2" in said
-    assert "holds the truth in 2." in said and "30 effective patients" in said
+    assert "holds the truth in 2." in said
+    assert "30 effective patients or more, too few to be believed" in said
     assert "+0.10 [" in said and "against cloned ones" in said
     assert sections.outcomes((), 10).absent
 
@@ -315,7 +341,7 @@ def test_what_the_heads_add_is_paired_by_seed():
     block = sections.parts([*own, *other], [])
     ((_, table),) = block.tables
     (row,) = table.rows
-    assert row[0] == "Auxiliary heads" and row[2].startswith("0.500")
+    assert row[0] == "Auxiliary heads" and row[2].startswith("+0.500 [0.500")
     assert row[4] == "–"
     assert sections.parts(own, []).absent
 
@@ -328,7 +354,7 @@ def test_the_page_of_every_method_and_of_records_without_a_truth():
         assert bool(by["outcomes"].absent) == (not known)
         assert len(by["outcomes"].pictures) == (2 if known else 0)
         ((_, table),) = by["estimates"].tables
-        doubted = [row[0] for row in table.rows if "too few" in row[4]]
+        doubted = [row[0] for row in table.rows if "(too few in 2 of 2)" in row[4]]
         assert doubted == ["IQL"] and len(table.rows) == 11
         assert len(by["tests"].tables) == 2 and len(by["actions"].pictures) == 7
         assert bool(by["parts"].tables) and len(made.terms) == 11 + 2 * known

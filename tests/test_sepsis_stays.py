@@ -8,11 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from data_prep import virtual_sepsis
 from omgrl_jax.envs.sepsis import body as body_lib
 from omgrl_jax.envs.sepsis import clinicians, optimum, stays
 from omgrl_jax.envs.sepsis.body import Dose, Physiology
 from omgrl_jax.envs.sepsis.optimum import Axis
-from omgrl_jax.ops import organs
+from omgrl_jax.ops import sofa_rewards
 
 WORLD = stays.World()
 COUNT = 1500
@@ -53,26 +54,26 @@ def test_rewards_add_up():
     found = clinicians_stays()
     sofa = np.floor(found.bodies.damage)
     change = np.diff(sofa, axis=1)
-    organs = np.where(change > 0, -0.25, -0.1) * change
+    points = np.where(change > 0, -0.25, -0.1) * change
     steps = found.alive.sum(axis=1)
     last = np.arange(stays.STEPS)[None] == steps[:, None] - 1
     outcome = last * np.where(found.died, -15.0, 15.0)[:, None]
-    wanted = np.where(found.alive, organs + outcome, 0.0)
+    wanted = np.where(found.alive, points + outcome, 0.0)
     np.testing.assert_allclose(found.rewards, wanted, atol=1e-5)
     assert np.all(found.died[steps < stays.STEPS])
     whole = stays.returns(jax.tree.map(jnp.asarray, found), 1.0)
     np.testing.assert_allclose(whole, wanted.sum(axis=1), atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", organs.REWARDS)
+@pytest.mark.parametrize("kind", sofa_rewards.REWARDS)
 def test_named_rewards_of_organs_by_hand(kind):
     """From 4 points to 6 and back, for both kinds of arrays; then both ends."""
     wanted = {"sofa": (-0.5, 0.2), "terminal": (0, 0), "negative_sofa": (-6, -4)}
-    reward = organs.REWARDS[kind]
+    reward = sofa_rewards.REWARDS[kind]
     for array in (np.array, jnp.array):
-        both = organs.of_points(reward, array([4.0, 6.0]), array([6.0, 4.0]))
+        both = sofa_rewards.of_points(reward, array([4.0, 6.0]), array([6.0, 4.0]))
         np.testing.assert_allclose(both, wanted[kind], rtol=1e-6)
-    ends = organs.of_outcome(reward, np.array([False, True]))
+    ends = sofa_rewards.of_outcome(reward, np.array([False, True]))
     size = 0.0 if kind == "negative_sofa" else 15.0
     np.testing.assert_allclose(ends, [size, -size])
     assert reward.settles == (size > 0)
@@ -85,11 +86,30 @@ def test_who_dies_in_the_stay_is_told_from_who_dies_later():
     late = found.died & ~found.ended
     assert np.all(steps[late] == stays.STEPS) and late.any()
     assert not np.any(found.ended & ~found.died)
+    # Some die in the last step itself, and not only after it.
+    assert np.any(found.ended & (steps == stays.STEPS))
+    spared = dataclasses.replace(
+        WORLD.physiology, late_base=-50.0, late_damage=0.0, late_frailty=0.0
+    )
+    world = dataclasses.replace(WORLD, physiology=spared)
+    policy = stays.clinician(clinicians.Practice())
+    other = stays.treat(world, policy, jax.random.key(1), COUNT)
+    np.testing.assert_array_equal(other.died, other.ended)
+    np.testing.assert_array_equal(other.ended, found.ended)
 
 
-def test_usual_care_is_as_described():
-    """One in five dies, all combinations of drugs occur, doses follow the chart."""
+@pytest.mark.parametrize("usual", [True, False])
+def test_usual_care_is_as_described(usual):
+    """One in five dies, all combinations of drugs occur, doses follow the chart.
+
+    So it is in the datasets that are made by default, and where clinicians differ and
+    order any dose.
+    """
     found = clinicians_stays()
+    if usual:
+        policy = virtual_sepsis.policy_of(virtual_sepsis.Config())
+        treated = stays.treat(WORLD, policy, jax.random.key(1), COUNT)
+        found = jax.device_get(treated)
     assert 0.15 < found.died.mean() < 0.3
     fluid, pressor = (np.asarray(x)[found.alive] for x in found.doses)
     level = np.stack([np.digitize(fluid, [1, 440]), np.digitize(pressor, [1e-3, 0.13])])
@@ -119,7 +139,7 @@ def test_the_optimum_keeps_what_it_promises_and_beats_clinicians():
 
 
 def points(reward, before, after):
-    return organs.of_points(reward, body_lib.sofa(before), body_lib.sofa(after))
+    return sofa_rewards.of_points(reward, body_lib.sofa(before), body_lib.sofa(after))
 
 
 def test_values_of_the_last_step_by_simulation():

@@ -108,10 +108,16 @@ def test_without_an_outcome_only_death_ends_a_stay():
 
 
 def test_clinicians_may_differ():
-    """With a style they aim at pressures and volumes of their own, in every order."""
-    alike, usual = Config(style=0.0).practice, Config(style=1.0).practice
-    assert alike.wanted_sd == 0.0 == alike.fluid_sd
-    assert usual == clinicians.Practice()
+    """With a style they aim at volumes of their own, in every order of a stay."""
+    assert Config(style=1.0).practice == clinicians.Practice()
+
+    def spread(style):
+        config = dataclasses.replace(CONFIG, stays=200, orders="exact", style=style)
+        found = virtual_sepsis.simulate(config)
+        means = (found.doses.fluid * found.alive).sum(axis=1) / found.alive.sum(axis=1)
+        return np.std(means)
+
+    assert spread(3.0) > 1.5 * spread(0.0)
 
 
 def test_the_same_seed_gives_the_same_stays():

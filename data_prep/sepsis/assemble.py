@@ -93,7 +93,16 @@ def build(source: Third | Fourth, config: Config) -> command.Built:
         described, chosen = _actions(known, clock, split == 0, config, repairs)
         schema, filled = _schema(source.name, states, filled, described, config)
         channels = features.channels(clock, found, known, split == 0)
-        arrays = _arrays(cohort, split, filled, chosen, channels, known, clock, config)
+        arrays = _arrays(
+            cohort=cohort,
+            split=split,
+            filled=filled,
+            chosen=chosen,
+            channels=channels,
+            known=known,
+            clock=clock,
+            config=config,
+        )
     suppress = config.suppress_small_counts
     values_known = ~np.isnan(states.values)
     tables = {
@@ -109,6 +118,7 @@ def build(source: Third | Fourth, config: Config) -> command.Built:
 
 
 def _arrays(
+    *,
     cohort: pd.DataFrame,
     split: np.ndarray,
     filled: np.ndarray,

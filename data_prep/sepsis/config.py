@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 
 from data_prep import impute
-from omgrl_jax.ops import organs
+from omgrl_jax.ops import sofa_rewards
 
 ACTIONS = ("levels", "doses")
 VASOPRESSOR = ("maximum", "mean")
@@ -58,7 +58,7 @@ class Config:
     actions: str = _one_of("levels", ACTIONS)
     vasopressor: str = _one_of("maximum", VASOPRESSOR)
     dose_quantile: float = 0.99
-    reward: str = _one_of("sofa", tuple(organs.REWARDS))
+    reward: str = _one_of("sofa", tuple(sofa_rewards.REWARDS))
     mortality: str = _one_of("hospital", MORTALITY)
     intubated: str = _one_of("normal", INTUBATED)
     indicators: bool = False

@@ -1,19 +1,14 @@
-"""The recorded reward of each step, by the settings of `omgrl_jax.ops.organs`.
+"""The recorded reward of each step: `REWARDS` of `omgrl_jax.ops.sofa_rewards`.
 
-* `sofa`: for SOFA points that fell or rose within the step, and at the stay's last step
-  for survival or death.
-* `terminal`: the last of these alone.
-* `negative_sofa`: minus the SOFA score of the next row; survival does not enter.
-
-With the first two the outcome stands for everything after the last step, so every stay
-is terminal at its end: to go on from its last state would count what follows twice.
-With the third only a stay that ends in death is.
+With sofa and terminal the outcome stands for everything after the last step, so every
+stay is terminal at its end: to go on from its last state would count what follows
+twice. With negative_sofa only a stay that ends in death is.
 """
 
 import numpy as np
 
 from data_prep.clock import Clock
-from omgrl_jax.ops import organs
+from omgrl_jax.ops import sofa_rewards
 
 
 def recorded(
@@ -22,7 +17,7 @@ def recorded(
     """Rewards of all steps.
 
     Args:
-      kind: one of `organs.REWARDS`.
+      kind: one of `sofa_rewards.REWARDS`.
       score: [R] SOFA score of each row.
       died: [N] bool.
       clock: the rows.
@@ -33,9 +28,9 @@ def recorded(
     stay, step = clock.rows()
     before = step < clock.steps[stay]
     here, following = score[before], score[1:][before[:-1]]
-    reward = organs.REWARDS[kind]
-    rewards = organs.of_points(reward, here, following).astype(np.float64)
-    rewards[np.cumsum(clock.steps) - 1] += organs.of_outcome(reward, died)
+    reward = sofa_rewards.REWARDS[kind]
+    rewards = sofa_rewards.of_points(reward, here, following)
+    rewards[np.cumsum(clock.steps) - 1] += sofa_rewards.of_outcome(reward, died)
     return rewards
 
 
@@ -46,4 +41,4 @@ def terminals(kind: str, window_died: np.ndarray) -> np.ndarray:
       kind: the reward.
       window_died: [N] bool, stays that end in death.
     """
-    return window_died.astype(bool) | organs.REWARDS[kind].settles
+    return window_died.astype(bool) | sofa_rewards.REWARDS[kind].settles

@@ -184,7 +184,7 @@ def curves(
 
 
 def passes(row: Mapping[str, Any]) -> dict[str, bool]:
-    """Which of the three tests a row passes, by the sweeps at the mean state."""
+    """Which of the three tests a row passes; sweeps are those at the mean state."""
     diverse = row["used"] >= LIMITS["used"] and row["entropy"] > LIMITS["entropy"]
     return {
         "pressure": row["pressure"] < LIMITS["pressure"],

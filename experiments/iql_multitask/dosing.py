@@ -6,7 +6,16 @@ import numpy as np
 
 from experiments.iql_multitask import clinical
 from experiments.iql_multitask.config import ALONE, CLONED, OWN, SHARPENED
-from experiments.iql_multitask.labels import LABELS, STYLES, Row, acting, of, shown
+from experiments.iql_multitask.labels import (
+    DRAWN,
+    LABELS,
+    STYLES,
+    Row,
+    acting,
+    exactly,
+    of,
+    shown,
+)
 from experiments.report import blocks, drawing
 from experiments.report.blocks import Block
 from experiments.report.drawing import Picture
@@ -57,8 +66,8 @@ def actions(rows: Sequence[Row], known: Actions) -> Block:
     pictures = []
     for policy in ("clinicians", OWN, SHARPENED, CLONED, "ddqn", "boosted_q"):
         for mode in clinical.MODES:
-            own = [r for r in rows if (r["policy"], r["mode"]) == (policy, mode)]
-            if own and (policy == OWN or mode == clinical.MODES[0]):
+            own = exactly(rows, policy, mode)
+            if own and (policy == OWN or mode == DRAWN):
                 pictures.append(_grid(acting(policy, mode), own, known))
         if policy == "clinicians" and (own := of(rows, policy, "-")):
             pictures.append(_grid(LABELS[policy], own, known))

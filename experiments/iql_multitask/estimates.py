@@ -50,8 +50,14 @@ def require(config: RunConfig, task: Task) -> None:
       task: the task.
 
     Raises:
-      ValueError: naming the flag.
+      ValueError: naming the flag, or the reward.
     """
+    if truth.known(task) and not truth.world(task).reward.settles:
+        raise ValueError(
+            "schema.json: simulator.sepsis.reward has no outcome: learned values go on "
+            "after the last row, where the truth and the estimates end; make the data "
+            "with --reward=sofa or terminal"
+        )
     longest, horizon = int(task.arrays.lengths.max()), config.off_policy.horizon
     if horizon < longest:
         raise ValueError(
@@ -132,7 +138,12 @@ def clinicians_row(config: RunConfig, stays: Stays) -> dict[str, Any]:
 
 
 def belief_row(
-    config: RunConfig, stays: Stays, name: str, one: Learned, seed: int
+    config: RunConfig,
+    stays: Stays,
+    name: str,
+    one: Learned,
+    seed: int,
+    settled: bool,
 ) -> dict[str, Any] | None:
     """What a method's own values promise, beside the best return in its data.
 
@@ -142,14 +153,16 @@ def belief_row(
       name: of the method.
       one: what it learned.
       seed: the seed.
+      settled: whether every stay is terminal, so that values and recorded returns end
+        together.
 
     Returns:
       `promised`, the mean over held-out first states of the value of what the policy
       does; `highest`, the largest action value in training states; `best_return`, the
       largest sum of rewards still to come at any of them. None where the method has no
-      values.
+      values, or they are of another sum.
     """
-    if one.values is None:
+    if one.values is None or not settled:
         return None
     fitting = stays.fitting
     first = stays.judged.states[:, 0]

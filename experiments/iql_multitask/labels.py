@@ -74,6 +74,8 @@ ESTIMATORS = {
     "fqe": "FQE",
     "mean return": "Mean return",
 }
+DRAWN = "stochastic"
+SPREAD = "Mean ± standard deviation over seeds."
 ACTED = {"stochastic": "drawn", "greedy": "most likely", "-": ""}
 
 
@@ -86,6 +88,11 @@ def acting(policy: str, mode: str) -> str:
 def of(rows: Sequence[Row], policy: str, mode: str) -> list[Row]:
     """The rows of one policy and way of acting; "-" where there is only one way."""
     return [r for r in rows if r["policy"] == policy and r["mode"] in (mode, "-")]
+
+
+def exactly(rows: Sequence[Row], policy: str, mode: str) -> list[Row]:
+    """The rows of one policy in one way of acting and no other."""
+    return [r for r in rows if (r["policy"], r["mode"]) == (policy, mode)]
 
 
 def shown(rows: Sequence[Row]) -> list[str]:

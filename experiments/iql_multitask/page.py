@@ -9,10 +9,11 @@ import numpy as np
 from experiments.config import RunConfig
 from experiments.iql_multitask import clinical, dosing, scores, sections
 from experiments.iql_multitask.config import ALONE, CLONED, OWN, SHARPENED
-from experiments.iql_multitask.labels import LABELS, NOTES, acting, of
+from experiments.iql_multitask.labels import DRAWN, LABELS, NOTES, acting, of
 from experiments.report import estimates
 from experiments.report import page as page_lib
 from omgrl_jax.data.schema import Schema
+from omgrl_jax.evaluation import off_policy
 from omgrl_jax.runtime import storage
 
 
@@ -95,7 +96,7 @@ def findings(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
     policies, tested = found["policies"], found["clinical"]
     usual = of(policies, "clinicians", "-")
     for policy in (OWN, SHARPENED):
-        for mode in clinical.MODES if policy == OWN else ("stochastic",):
+        for mode in clinical.MODES if policy == OWN else (DRAWN,):
             own = of(policies, policy, mode)
             name = acting(policy, mode)
             gap = estimates.difference(own, usual, "value")
@@ -114,8 +115,8 @@ def findings(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
                     f"{len(rows)} seeds."
                 )
     alone = estimates.difference(
-        of(policies, OWN, "stochastic"),
-        of(policies, ALONE, "stochastic"),
+        of(policies, OWN, DRAWN),
+        of(policies, ALONE, DRAWN),
         "value",
     )
     if alone is not None:
@@ -147,10 +148,11 @@ def _estimate(rows: Sequence[Mapping[str, Any]], policy: str) -> str:
     off = np.mean([r["value"] - r["truth"] for r in own])
     near = sum(abs(r["value"] - r["truth"]) <= 0.1 * abs(r["truth"]) for r in own)
     held = sum(r["low"] <= r["truth"] <= r["high"] for r in own)
-    few = min(r["ess"] for r in own)
+    ess = [r["ess"] for r in own]
+    doubt = ", too few to be believed" if any(map(off_policy.few, ess)) else ""
     return (
         f"{LABELS[policy]}, softened: WDR from held-out stays is {abs(off):.2f} "
         f"{'above' if off > 0 else 'below'} the true value on average, within 10 % of "
         f"it in {near} of {len(own)} seeds; the interval holds the truth in {held}. It "
-        f"rests on {few:.0f} effective patients or more."
+        f"rests on {min(ess):.0f} effective patients or more{doubt}."
     )

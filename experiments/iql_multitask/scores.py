@@ -4,16 +4,22 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from experiments.iql_multitask import clinical
-from experiments.iql_multitask.labels import ESTIMATORS, LABELS, STYLES, Row, of, shown
+from experiments.iql_multitask.labels import (
+    DRAWN,
+    ESTIMATORS,
+    LABELS,
+    SPREAD,
+    STYLES,
+    Row,
+    of,
+    shown,
+)
 from experiments.report import blocks, drawing, estimates, forest, tables
 from experiments.report.blocks import Block
 from experiments.report.drawing import Picture
 from experiments.report.tables import Table
 from experiments.report.words import Measure
 from omgrl_jax.evaluation import off_policy as off_policy_lib
-
-_SPREAD = "Mean ± standard deviation over seeds."
 
 
 def off_policy(rows: Sequence[Row]) -> Block:
@@ -30,9 +36,9 @@ def off_policy(rows: Sequence[Row]) -> Block:
             low, high = (np.mean([r[end] for r in part]) for end in ("low", "high"))
             row.append(f"{text} [{tables.show_ends(float(low), float(high))}]")
         part = [r for r in own if r["estimator"] == "wdr"]
-        few = np.mean([r["ess"] for r in part]) < off_policy_lib.LEAST_PATIENTS
+        few = sum(off_policy_lib.few(r["ess"]) for r in part)
         text = tables.show(estimates.over_seeds(part, "ess"))
-        row.append(f"{text} (too few)" if few else text)
+        row.append(f"{text} (too few in {few} of {len(part)})" if few else text)
         row.append(tables.show(estimates.over_seeds(part, "truth")))
         cells.append(row)
     for r in rows:
@@ -42,7 +48,7 @@ def off_policy(rows: Sequence[Row]) -> Block:
             cells.append([LABELS["clinicians"], text, "–", "–", "–", "–"])
     head = ["Policy, softened", "WDR", "WIS", "FQE", "Effective patients", "Truth"]
     note = (
-        f"{_SPREAD} In brackets: 95 % bootstrap interval over patients, averaged over "
+        f"{SPREAD} In brackets: 95 % bootstrap interval over patients, averaged over "
         "seeds. Softened: a share of the decisions is the clinicians'. Values for WDR "
         "are fitted to the policy itself (fitted Q evaluation), never its own. "
         "Effective patients: of the step where they are fewest; with too "
@@ -81,10 +87,14 @@ def _scatter(rows: Sequence[Row]) -> Picture:
 
 def belief(rows: Sequence[Row], judged: Sequence[Row]) -> Block:
     """What methods promise of themselves."""
+    if not rows:
+        return blocks.block(
+            absent=["Not shown: no method has values of whole stays to compare."]
+        )
     cells, entries = [], []
     for policy in shown(rows):
         own = [r for r in rows if r["policy"] == policy]
-        real = estimates.over_seeds(of(judged, policy, clinical.MODES[0]), "value")
+        real = estimates.over_seeds(of(judged, policy, DRAWN), "value")
         texts = [
             tables.show(estimates.over_seeds(own, key))
             for key in ("promised", "highest", "best_return")
@@ -93,7 +103,7 @@ def belief(rows: Sequence[Row], judged: Sequence[Row]) -> Block:
         entries.append(forest.styled(LABELS[policy], own, "promised", STYLES[policy]))
     head = ["Method", "Promised", "True", "Highest value", "Best return"]
     note = (
-        f"{_SPREAD} Promised: mean of the method's own values over the first states of "
+        f"{SPREAD} Promised: mean of the method's own values over the first states of "
         "held-out patients; true: what the policy earns; highest value: of any action "
         "in a training state; best return: the largest sum of rewards still to come in "
         "one, which no value can exceed without being wrong."

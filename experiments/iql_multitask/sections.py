@@ -8,11 +8,14 @@ from experiments.iql_multitask import clinical
 from experiments.iql_multitask.config import ALONE, NO_ENTROPY, OWN
 from experiments.iql_multitask.labels import (
     ACTED,
+    DRAWN,
     LABELS,
     MEASURES,
+    SPREAD,
     STYLES,
     Row,
     acting,
+    exactly,
     of,
     shown,
 )
@@ -21,10 +24,8 @@ from experiments.report.blocks import Block
 from experiments.report.drawing import Picture
 from experiments.report.tables import Table
 
-_SPREAD = "Mean ± standard deviation over seeds."
 _TESTED = ("entropy", "pressures_size", "lactate_size")
 _LEFT_OUT = {ALONE: "Auxiliary heads", NO_ENTROPY: "Entropy term"}
-_DRAWN = "stochastic"
 
 
 def outcomes(rows: Sequence[Row], patients: int) -> Block:
@@ -40,7 +41,7 @@ def outcomes(rows: Sequence[Row], patients: int) -> Block:
     pictures: list[Picture | None] = [
         forest.picture(
             [
-                forest.styled(LABELS[p], of(rows, p, _DRAWN), key, STYLES[p])
+                forest.styled(LABELS[p], of(rows, p, DRAWN), key, STYLES[p])
                 for p in shown(rows)
             ],
             MEASURES[key],
@@ -52,7 +53,7 @@ def outcomes(rows: Sequence[Row], patients: int) -> Block:
     usual = of(rows, "clinicians", "-")
     for policy in shown(rows):
         for mode in ACTED:
-            own = [r for r in rows if (r["policy"], r["mode"]) == (policy, mode)]
+            own = exactly(rows, policy, mode)
             if not own:
                 continue
             gap = estimates.difference(own, usual, "value")
@@ -65,7 +66,7 @@ def outcomes(rows: Sequence[Row], patients: int) -> Block:
     labels = [m.label for m in MEASURES.values()]
     head = ["Policy", labels[0], "less clinicians'", *labels[1:]]
     note = (
-        f"{_SPREAD} Value: discounted rewards of a stay. Less clinicians': 95 % "
+        f"{SPREAD} Value: discounted rewards of a stay. Less clinicians': 95 % "
         "interval of the difference, paired by seed on the same patients. "
         + "; ".join(f"{m.label}: {m.note}" for k, m in MEASURES.items() if k != "value")
         + "."
@@ -78,7 +79,7 @@ def tests(rows: Sequence[Row]) -> Block:
     cells = []
     for policy in shown(rows):
         for mode in clinical.MODES:
-            own = [r for r in rows if (r["policy"], r["mode"]) == (policy, mode)]
+            own = exactly(rows, policy, mode)
             if not own:
                 continue
             passed = [clinical.passes(row) for row in own]
@@ -98,7 +99,7 @@ def tests(rows: Sequence[Row]) -> Block:
             all_three = f"{every}/{len(passed)}"
             cells.append([acting(policy, mode), *pairs, spread, all_three])
     note = (
-        f"{_SPREAD} In brackets: seeds that pass. Pressure: rank correlation of mean "
+        f"{SPREAD} In brackets: seeds that pass. Pressure: rank correlation of mean "
         "pressure and vasopressor level while that sign alone is swept over two "
         f"standard deviations, the others at their mean (below {_limit('pressure')}); "
         f"lactate: the same with the level of treatment (above {_limit('lactate')}); "
@@ -140,7 +141,7 @@ def _real_table(rows: Sequence[Row]) -> Table:
     cells = []
     for policy in shown(rows):
         for mode in clinical.MODES:
-            own = [r for r in rows if (r["policy"], r["mode"]) == (policy, mode)]
+            own = exactly(rows, policy, mode)
             if not own:
                 continue
             texts = []
@@ -179,8 +180,8 @@ def parts(policies: Sequence[Row], tested: Sequence[Row]) -> Block:
     if not cells:
         return blocks.block(absent=["Not compared: no method without them was run."])
     note = (
-        f"{LABELS[OWN]} less the same method without this part: 95 % interval of the "
-        "mean difference over seeds, which share patients and held-out stays. Sizes: "
+        f"{LABELS[OWN]} less the same method without this part: mean difference over "
+        "seeds with its 95 % interval; seeds share patients and held-out stays. Sizes: "
         "levels more at one deviation above the mean than at one below, at the mean "
         "state; a stronger reaction to pressure is a more negative one."
     )
@@ -191,4 +192,10 @@ def parts(policies: Sequence[Row], tested: Sequence[Row]) -> Block:
 
 
 def _shown(gaps: Sequence[estimates.Estimate | None]) -> list[str]:
-    return ["–" if gap is None else tables.show_interval(gap) for gap in gaps]
+    return ["–" if gap is None else _with_mean(gap) for gap in gaps]
+
+
+def _with_mean(gap: estimates.Estimate) -> str:
+    ends = tables.show_interval(gap)
+    mean = f"{gap.mean:+.3f}".replace("-", "−")
+    return f"{mean} [{ends}]" if ends else mean

@@ -55,7 +55,7 @@ def run(
     estimating.warn(
         row["policy"]
         for row in found["off_policy"]
-        if row["estimator"] == "wdr" and row["ess"] < off_policy.LEAST_PATIENTS
+        if row["estimator"] == "wdr" and off_policy.few(row["ess"])
     )
     return found
 
@@ -115,7 +115,8 @@ class Judge:
         if not self._study.estimated_seeds or index < self._study.estimated_seeds:
             shared = (config, task, self._models, self._stays)
             found["off_policy"] = estimates.rows(*shared, name, policy, index)
-        belief = estimates.belief_row(config, self._stays, name, one, seed)
+        settled = bool(task.arrays.terminals.all())
+        belief = estimates.belief_row(config, self._stays, name, one, seed, settled)
         return {**found, "belief": [belief] if belief else []}
 
     def _treated(self, one: Learned, greedy: bool, index: int) -> truth.Outcome:

@@ -1,26 +1,24 @@
 """The study's main figures as text, for the terminal."""
 
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from experiments.iql_multitask import clinical, labels
 from experiments.report import estimates
 
 
-def table(found: Any) -> str:
-    """The main figures as text."""
-    lines = [f"{'policy':<40}{'value':>16}{'survival':>16}{'tests':>8}{'WDR':>16}"]
+def table(found: Mapping[str, Sequence[labels.Row]]) -> str:
+    """The main figures as text.
 
-    def text(rows: Any, measure: str) -> str:
-        mean = estimates.over_seeds(rows, measure)
-        if mean is None:
-            return ""
-        return f"{mean.mean:.2f}" + ("" if mean.sd is None else f" ± {mean.sd:.2f}")
+    Args:
+      found: of `study.run`.
+    """
+    lines = [f"{'policy':<40}{'value':>16}{'survival':>16}{'tests':>8}{'WDR':>16}"]
 
     everyone = [*found["policies"], *found["clinical"]]
     for policy in labels.shown(everyone):
         for mode in labels.ACTED:
             own, tested = (
-                [r for r in rows if (r["policy"], r["mode"]) == (policy, mode)]
+                labels.exactly(rows, policy, mode)
                 for rows in (found["policies"], found["clinical"])
             )
             if not own and (not tested or mode == "-"):
@@ -33,9 +31,16 @@ def table(found: Any) -> str:
                 if (r["policy"], r["mode"], r["estimator"]) == (policy, mode, "wdr")
             ]
             lines.append(
-                f"{labels.acting(policy, mode):<40}{text(own, 'value'):>16}"
-                f"{text(own, 'survived'):>16}"
+                f"{labels.acting(policy, mode):<40}{_text(own, 'value'):>16}"
+                f"{_text(own, 'survived'):>16}"
                 f"{f'{passed}/{len(judged)}' if judged else '':>8}"
-                f"{text(estimated, 'value'):>16}"
+                f"{_text(estimated, 'value'):>16}"
             )
     return "\n".join(lines)
+
+
+def _text(rows: Sequence[labels.Row], measure: str) -> str:
+    mean = estimates.over_seeds(rows, measure)
+    if mean is None:
+        return ""
+    return f"{mean.mean:.2f}" + ("" if mean.sd is None else f" ± {mean.sd:.2f}")

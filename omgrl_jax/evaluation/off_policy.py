@@ -230,7 +230,12 @@ def evaluate(
 
 def doubtful(estimate: Estimate) -> bool:
     """Whether any step rests on fewer than `LEAST_PATIENTS`, or nothing is defined."""
-    return not float(jnp.min(estimate.ess)) >= LEAST_PATIENTS
+    return few(float(jnp.min(estimate.ess)))
+
+
+def few(effective: float) -> bool:
+    """Whether so many effective patients are too few to be believed; NaN is."""
+    return not effective >= LEAST_PATIENTS
 
 
 def model_value(

@@ -37,7 +37,8 @@ def make(
 
     Importance ratios divide by these probabilities at every step of a stay: where one
     network is a little too small, their product explodes. The mean of several networks,
-    each fitted to its own resampled stays, is nearer the truth.
+    each from its own start and batches (and, where the fit's `bootstrap` says so, on
+    its own resampled stays), is meant to be nearer the truth.
 
     Args:
       hidden: widths of the hidden layers.
@@ -55,9 +56,6 @@ def make(
         del scales
         state, action = example
         return -actor.policy.log_probs(params, state)[action]
-
-    def alone(params: Params) -> Params:
-        return params if members > 1 else jax.tree.map(lambda x: x[0], params)
 
     def pairs(records: Records) -> tuple[Array, Array]:
         return records.states[records.transitions], records.actions[records.transitions]
@@ -81,12 +79,15 @@ def make(
             dataclasses.replace(config, members=members, elites=members),
             on_epochs,
         )
-        return alone(result.params), result
+        return _alone(result.params), result
 
-    # One network is a policy like any other of its shape, and compiled with them.
-    if members > 1:
-        return mixture(actor.policy), fit
-    return actor.policy, fit
+    return mixture(actor.policy) if members > 1 else actor.policy, fit
+
+
+def _alone(params: Params) -> Params:
+    """One network is a policy like any other of its shape, and compiled with them."""
+    members = jax.tree.leaves(params)[0].shape[0]
+    return params if members > 1 else jax.tree.map(lambda x: x[0], params)
 
 
 def shapes(hidden: Sequence[int], space: Space, members: int = 1) -> Params:
@@ -98,9 +99,5 @@ def shapes(hidden: Sequence[int], space: Space, members: int = 1) -> Params:
       members: networks whose probabilities are averaged.
     """
     actor = actor_lib.make(hidden, space.state_dim, space.num_actions)
-    one = jax.eval_shape(actor.init, jax.random.key(0))
-    if members == 1:
-        return one
-    return jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct((members, *x.shape), x.dtype), one
-    )
+    keys = jax.random.split(jax.random.key(0), members)
+    return jax.eval_shape(lambda: _alone(jax.vmap(actor.init)(keys)))

@@ -27,8 +27,8 @@ class Objective:
         setting of this name is its inverse.)
       max_weight: limit of a transition's weight in the policy's loss.
       entropy_weight: weight of the policy's entropy over actions, at each state. It is
-        weighed against actions' weights as they are, not normalised: at a lower
-        temperature the same entropy weight counts for less.
+        weighed against actions' weights as they are, not normalised: how much it counts
+        depends on temperature and advantages.
       auxiliary_weight: weight of the squared error of each auxiliary channel.
     """
 

@@ -102,14 +102,14 @@ def define_dataset_script(
 
 def define_study_script(
     config_classes: Sequence[type],
-    values: flags.FlagValues = flags.FLAGS,
+    flag_values: flags.FlagValues = flags.FLAGS,
     without_dataset: str = "",
 ) -> None:
     """Flags of a script that learns from a dataset: --dataset, --out and the settings.
 
     Args:
       config_classes: one flag for each of their fields.
-      values: where to register.
+      flag_values: where to register; the global flags by default.
       without_dataset: what happens where no dataset is named; empty: one must be.
     """
     told = f"; empty: {without_dataset}" if without_dataset else " (see WORKSPACE.md)"
@@ -117,21 +117,24 @@ def define_study_script(
         "dataset",
         "" if without_dataset else None,
         f"Directory of the dataset{told}.",
-        flag_values=values,
+        flag_values=flag_values,
     )
     flags.DEFINE_string(
-        "out", None, "Directory to write to; made when missing.", flag_values=values
+        "out",
+        None,
+        "Directory to write to; made when missing.",
+        flag_values=flag_values,
     )
     flags.DEFINE_bool(
         ALLOW_GIT_WORKTREE,
         False,
         "Write output made from records inside a git work tree anyway.",
-        flag_values=values,
+        flag_values=flag_values,
     )
     required = ["out"] if without_dataset else ["dataset", "out"]
-    flags.mark_flags_as_required(required, flag_values=values)
+    flags.mark_flags_as_required(required, flag_values=flag_values)
     for config_class in config_classes:
-        define(config_class, flag_values=values)
+        define(config_class, flag_values=flag_values)
 
 
 def read(

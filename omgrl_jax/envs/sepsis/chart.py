@@ -3,7 +3,8 @@
 A sign is a line through what the body is like, around a set point of the patient's own,
 with the error of its measurement. Lactate is measured only now and then, the more often
 the higher it is, and held until the next time. Thirty features stand for the 46 that
-`data_prep.mimic_sepsis` reads from records: there is no ventilation and no SIRS here.
+`data_prep.mimic_sepsis` reads from records: among others there is no ventilation and no
+SIRS.
 """
 
 from typing import NamedTuple

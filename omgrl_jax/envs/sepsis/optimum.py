@@ -3,7 +3,7 @@
 A body has four numbers; with the frailty and the step they say all about the future. So
 the Bellman optimum is computed backwards over a grid of bodies, linear in between. It
 sees the body itself, which no policy of charts can: a bound for those, up to the error
-of the grid. (Measured on 4,000 patients: it promises 9.92 and earns 9.98 +- .14.)
+of the grid: tests/test_sepsis_stays.py compares what it promises with what it earns.
 """
 
 import functools
@@ -17,7 +17,7 @@ import numpy as np
 from omgrl_jax.envs.sepsis import body as body_lib
 from omgrl_jax.envs.sepsis import stays
 from omgrl_jax.envs.sepsis.body import Body, Dose
-from omgrl_jax.ops import organs
+from omgrl_jax.ops import sofa_rewards
 from omgrl_jax.types import Array, Key
 
 
@@ -133,15 +133,19 @@ def action_values(
             def one(body: Body) -> tuple[Body, Array]:
                 new = body_lib.advance(physiology, frailty, body, dose, noise)
                 points = (body_lib.sofa(body), body_lib.sofa(new))
-                return new, organs.of_points(reward, *points)
+                return new, sofa_rewards.of_points(reward, *points)
 
             new, earned = jax.vmap(one)(bodies)
             late = body_lib.dies_late(physiology, frailty, new)
-            settled = organs.of_outcome(reward, late)
+            settled = sofa_rewards.of_outcome(reward, late)
             going_on = after.discount * _at(after.values, grid, new)
             ahead = jnp.where(last, settled, going_on)
             gone = body_lib.dies(physiology, frailty, new)
-            return earned + (1.0 - gone) * ahead + gone * organs.of_outcome(reward, 1.0)
+            return (
+                earned
+                + (1.0 - gone) * ahead
+                + gone * sofa_rewards.of_outcome(reward, 1.0)
+            )
 
         return jnp.mean(jax.lax.map(with_noise, jnp.asarray(_NOISE, jnp.float32)), 0)
 

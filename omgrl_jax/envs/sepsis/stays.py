@@ -16,8 +16,8 @@ from omgrl_jax.envs import noise as noise_lib
 from omgrl_jax.envs.sepsis import body as body_lib
 from omgrl_jax.envs.sepsis import chart, clinicians
 from omgrl_jax.envs.sepsis.body import Body, Dose, Physiology
-from omgrl_jax.ops import organs
-from omgrl_jax.ops.organs import Reward
+from omgrl_jax.ops import sofa_rewards
+from omgrl_jax.ops.sofa_rewards import Reward
 from omgrl_jax.types import Array, Key
 
 STEPS = 18
@@ -232,9 +232,11 @@ def step(
     now = uniform[0] < body_lib.dies(physiology, patient.frailty, body)
     late = uniform[1] < body_lib.dies_late(physiology, patient.frailty, body)
     death = Death(bedside.alive & now, bedside.alive & ~now & last & late)
-    end = organs.of_outcome(world.reward, now | late)
+    end = sofa_rewards.of_outcome(world.reward, now | late)
     points = (body_lib.sofa(bedside.body), body_lib.sofa(body))
-    reward = organs.of_points(world.reward, *points) + jnp.where(now | last, end, 0.0)
+    reward = sofa_rewards.of_points(world.reward, *points) + jnp.where(
+        now | last, end, 0.0
+    )
     reward = jnp.where(bedside.alive, reward, 0.0)
     after = Bedside(patient, body, given, row, bedside.alive & ~now)
     return after, reward, death

@@ -28,13 +28,18 @@ class Reward:
     def settles(self) -> bool:
         """Whether the end stands for all that follows, so that every stay is terminal.
 
-        Without an outcome only death ends a stay for good. Then nothing more is taken,
-        which makes an early death the best a policy can do: such a reward is for
-        comparison with work that uses it.
+        Without an outcome only death ends a stay for good, and learners go on from the
+        last row of others. Then nothing more is taken from the dead, which makes an
+        early death the best a policy can do: such a reward is for comparison with work
+        that uses it.
         """
         return self.outcome != 0.0
 
 
+# sofa: for points that fell or rose within a step, and at the stay's last one for
+# survival or death (the size of Raghu et al., arXiv 1711.09602; those of points are
+# chosen); terminal: the last of these alone; negative_sofa: minus the points at the end
+# of each step, survival left aside.
 REWARDS = {
     "sofa": Reward(),
     "terminal": Reward(worse=0.0, better=0.0),
