@@ -57,22 +57,7 @@ def build(source: Third | Fourth, config: Config) -> command.Built:
     repairs: Repairs = Counter()
     with tqdm.tqdm(total=_STAGES, unit="stage", disable=None) as bar:
         stage = command.Stages(bar)
-        stage("infection")
-        suspected = infection.suspicions(
-            selections.antibiotics(source),
-            selections.cultures(source),
-            source.prescribed_by_day,
-        )
-        frame, sieve = cohort_lib.candidates(
-            selections.stays(source), suspected, config
-        )
-        if frame.empty:
-            raise ValueError(sieve.nobody())
-        evidence = evidence_lib.gather(source, frame, config.intubated, repairs, stage)
-        score = evidence.points.sum(axis=1)
-        cohort = cohort_lib.septic(frame, suspected, score, config, sieve)
-        if cohort.empty:
-            raise ValueError(sieve.nobody())
+        frame, evidence, sieve, cohort = _recruit(source, config, repairs, stage)
         cohort, split = _settle(cohort, config)
         clock = Clock(cohort["steps"].to_numpy(np.int64), config.step_hours * HOUR)
         found = evidence_lib.read(source, SEPSIS, cohort, clock, repairs, stage)
@@ -104,17 +89,42 @@ def build(source: Third | Fourth, config: Config) -> command.Built:
             config=config,
         )
     suppress = config.suppress_small_counts
-    values_known = ~np.isnan(states.values)
     tables = {
         "cohort_flow": tables_lib.cohort_flow(sieve.flow, suppress),
         "repairs": tables_lib.repairs(repairs, suppress),
-        "missingness": tables_lib.missingness(
-            states.names, states.fresh, values_known, np.ones_like(values_known)
-        ),
+        "missingness": _missingness(states),
         "table1": _table1(cohort, known, clock, config),
         "doses": tables_lib.doses(schema.actions, arrays.actions, suppress),
     }
     return command.Built(schema, arrays, tables, stage.seconds())
+
+
+def _recruit(
+    source: Third | Fourth, config: Config, repairs: Repairs, stage: command.Stages
+) -> tuple[pd.DataFrame, evidence_lib.Evidence, people.Sieve, pd.DataFrame]:
+    """Candidates, what is known of their organs, who was left out, and the cohort."""
+    stage("infection")
+    suspected = infection.suspicions(
+        selections.antibiotics(source),
+        selections.cultures(source),
+        source.prescribed_by_day,
+    )
+    frame, sieve = cohort_lib.candidates(selections.stays(source), suspected, config)
+    if frame.empty:
+        raise ValueError(sieve.nobody())
+    evidence = evidence_lib.gather(source, frame, config.intubated, repairs, stage)
+    score = evidence.points.sum(axis=1)
+    cohort = cohort_lib.septic(frame, suspected, score, config, sieve)
+    if cohort.empty:
+        raise ValueError(sieve.nobody())
+    return frame, evidence, sieve, cohort
+
+
+def _missingness(states: states_lib.States) -> str:
+    known = ~np.isnan(states.values)
+    return tables_lib.missingness(
+        states.names, states.fresh, known, np.ones_like(known)
+    )
 
 
 def _arrays(

@@ -1,7 +1,7 @@
 """A reward learned by telling experts from the policy (AIRL, arXiv 1710.11248)."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -106,6 +106,15 @@ def make(
 
     step = optimize.gradient_step(loss, optimizer)
 
+    update = _make_update(config, policy, step)
+    return Discriminator(init, reward, shaped, update)
+
+
+def _make_update(
+    config: RewardConfig, policy: Policy, step: Callable[..., Any]
+) -> Callable[..., tuple[optimize.Learner, Metrics]]:
+    """`steps` gradient steps, each on single steps drawn anew from both sides."""
+
     def update(
         learner: optimize.Learner,
         key: Key,
@@ -134,7 +143,7 @@ def make(
         )
         return learner, jax.tree.map(lambda x: x[-1], metrics)
 
-    return Discriminator(init, reward, shaped, update)
+    return update
 
 
 def _told_apart(of_expert: Array, of_policy: Array) -> tuple[Array, Metrics]:
