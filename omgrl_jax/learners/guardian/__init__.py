@@ -1,0 +1,1 @@
+"""The guardian: which state-action pairs clinicians' records support (OGSRL)."""

@@ -1,0 +1,134 @@
+"""Kinds of regions around recorded points: how far outside of them a point lies."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from omgrl_jax.ops import density
+from omgrl_jax.types import Array
+
+_QUERIES, _POINTS = 1024, 1024  # sides of the tiles in which distances are computed
+
+
+@dataclasses.dataclass(frozen=True)
+class RegionConfig:
+    """Settings of the regions that keep recorded points.
+
+    Attributes:
+      bandwidth: of the kernels, on the scale of -1 to 1 (arXiv 2505.16242: .535).
+      neighbours: the distance is that to so many-th nearest point.
+      points: recorded points that are kept, evenly spaced; 0 for all.
+    """
+
+    bandwidth: float = dataclasses.field(default=0.535, metadata={"above": 0})
+    neighbours: int = dataclasses.field(default=5, metadata={"min": 1})
+    points: int = dataclasses.field(default=20_000, metadata={"min": 0})
+
+
+class Region(NamedTuple):
+    """One kind of region, as pure functions.
+
+    Attributes:
+      fit: `(points [N, D]) -> fitted`, arrays; those called `rows` hold records.
+      score: `(fitted, queries [Q, D]) -> [Q]`, the larger, the less supported.
+    """
+
+    fit: Callable[[Array], Any]
+    score: Callable[[Any, Array], Array]
+
+
+class Kept(NamedTuple):
+    """A region that is its points.
+
+    Attributes:
+      rows: [N, D] recorded points: as confidential as records.
+    """
+
+    rows: Array
+
+
+def kernel(config: RegionConfig) -> Region:
+    """Negative log-density of a Gaussian kernel at every point kept."""
+    return Region(
+        fit=_keeper(config),
+        score=lambda kept, x: -log_densities(kept.rows, x, config.bandwidth),
+    )
+
+
+def nearest(config: RegionConfig) -> Region:
+    """Distance to the nearest points kept."""
+
+    def score(kept: Kept, queries: Array) -> Array:
+        def one(query: Array) -> Array:
+            squares = density.squared_distances(kept.rows, query)
+            closest, _ = jax.lax.top_k(-squares, config.neighbours)
+            return jnp.sqrt(-closest[-1])
+
+        return jax.lax.map(one, queries, batch_size=_QUERIES)
+
+    return Region(_keeper(config), score)
+
+
+REGIONS = {"kernel": kernel, "nearest": nearest}
+
+
+def _keeper(config: RegionConfig) -> Callable[[Array], Kept]:
+    def fit(points: Array) -> Kept:
+        count = points.shape[0]
+        if count < config.neighbours:
+            raise ValueError(
+                f"neighbours={config.neighbours}: there are {count} recorded points"
+            )
+        step = -(-count // config.points) if config.points else 1
+        return Kept(points[::step])
+
+    return fit
+
+
+def log_densities(points: Array, queries: Array, bandwidth: float) -> Array:
+    """`ops.density.log_kernel_density` of many queries, tile by tile.
+
+    The whole table of distances would not fit any cache: sums of exponentials are
+    gathered over tiles of points, each relative to the largest exponent so far.
+
+    Args:
+      points: [N, D].
+      queries: [Q, D].
+      bandwidth: of the kernels.
+
+    Returns:
+      [Q].
+    """
+    count, width = points.shape
+    # On a scale on which an exponent is the squared distance itself.
+    unit = 1.0 / (jnp.sqrt(2.0) * bandwidth)
+    padding = -count % _POINTS
+    tiles = jnp.pad(unit * points, ((0, padding), (0, 0)))
+    there = jnp.arange(count + padding) < count
+    tiles = tiles.reshape(-1, _POINTS, width)
+    squares = jnp.sum(jnp.square(tiles), axis=-1)
+    # Padding lies infinitely far away.
+    squares = jnp.where(there.reshape(squares.shape), squares, jnp.inf)
+
+    def of(chunk: Array) -> Array:
+        own = jnp.sum(jnp.square(chunk), axis=1)
+
+        def gather(carry: tuple, tile: tuple) -> tuple[tuple, None]:
+            largest, total = carry
+            exponents = 2.0 * (chunk @ tile[0].T) - tile[1][None]
+            higher = jnp.maximum(largest, jnp.max(exponents, axis=1))
+            added = jnp.sum(jnp.exp(exponents - higher[:, None]), axis=1)
+            return (higher, total * jnp.exp(largest - higher) + added), None
+
+        start = jnp.full(chunk.shape[0], -jnp.inf), jnp.zeros(chunk.shape[0])
+        (largest, total), _ = jax.lax.scan(gather, start, (tiles, squares))
+        return jnp.minimum(largest - own, 0.0) + jnp.log(total)
+
+    rows = queries.shape[0]
+    chunk = min(_QUERIES, rows)
+    filled = jnp.pad(unit * queries, ((0, -rows % chunk), (0, 0)))
+    found = jax.lax.map(of, filled.reshape(-1, chunk, width)).reshape(-1)[:rows]
+    return found - density.normaliser(count, width, bandwidth)
