@@ -24,6 +24,7 @@ FLOORS = {
     "omgrl_jax.runtime": 2,
     "omgrl_jax.ops": 1,
     "omgrl_jax.actions": 1,
+    "omgrl_jax.distributions": 1,
     "omgrl_jax.types": 1,
     "omgrl_jax.networks": 1,
     "omgrl_jax.optimize": 1,
