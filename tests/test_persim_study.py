@@ -39,7 +39,7 @@ CONFIG = Config(
     methods=("persim", "context_aware", "alone"),
     count_methods=("persim",),
     learners=("morel",),
-    personal_learners=("bcq", "omg_rl"),
+    personal_learners=("bcq", "mopo", "omg_rl"),
     alone_learners=("cql",),
     learn=LearnConfig(
         epochs=1,
@@ -70,7 +70,8 @@ def test_every_method_is_judged_on_every_agent(done):
     assert np.isfinite(rows["value"]).all()
     whole = rows[rows["count"] == 11]
     simulators = {*CONFIG.methods, "persim_average"}
-    learned = {"morel", "bcq_personal", "omg_rl_personal", "cql_alone"}
+    single = {f"{name}_personal" for name in CONFIG.personal_learners}
+    learned = {"morel", "cql_alone", *single}
     for section, names in (
         ("prediction", simulators),
         ("return", {*simulators, *learned, "truth"}),
@@ -108,7 +109,7 @@ def test_a_study_goes_on_where_it_stopped(done, monkeypatch):
     with pytest.raises(ValueError, match=r"ridge was 1.0, now 2.0"):
         units.prepare(dataclasses.replace(CONFIG, ridge=2.0), out)
     more = dataclasses.replace(CONFIG, seeds=9)
-    assert len(units.units(units.prepare(more, out).config)) == 9 * 9
+    assert len(units.units(units.prepare(more, out).config)) == 10 * 9
 
 
 def test_summary_is_the_mean_over_seeds_and_agents():
@@ -226,9 +227,31 @@ def test_an_agent_never_seen_has_no_simulator(done):
     params = units.fitted(ready, units.Unit("persim", 11, 0))
     for agents in (np.array([0, 14]), np.array([14, -1])):
         with pytest.raises(ValueError, match=r"agent 14 is not in .* are 0\.\.13"):
-            units.simulators(ready, "persim", params, agents)
+            units.simulators(ready, "persim", params, agents, ready.seen)
         with pytest.raises(ValueError, match=r"agent 14 is not in"):
             logs.of_agents(ready.cohort, agents)
+
+
+@pytest.mark.parametrize(
+    ("method", "count", "agent"), [("persim", 8, 9), ("alone", 11, 5)]
+)
+def test_an_agent_who_was_in_no_fit_has_no_simulator(done, method, count, agent):
+    """Agents of the dataset, but not of this fit: 8 of 11, or the five judged ones."""
+    ready = units.prepare(CONFIG, done[0])
+    params = units.fitted(ready, units.Unit(method, count, 0))
+    told = ready.judged if method == "alone" else ready.seen[:count]
+    asked = np.array([0, agent])
+    with pytest.raises(ValueError, match=f"agent {agent} was in no fit of '{method}'"):
+        units.simulators(ready, method, params, asked, told)
+    units.simulators(ready, "context_aware", params, asked, told)  # knows no agent
+
+
+def test_a_study_takes_further_methods_later(done):
+    fewer = dataclasses.replace(
+        CONFIG, methods=("persim",), counts=(), learners=(), seeds=2
+    )
+    found = units.units(units.prepare(fewer, done[0]).config)
+    assert {unit.method for unit in found} >= {"truth", "persim", "bcq_personal"}
 
 
 def test_logs_of_other_settings_are_not_taken_for_these(done, tmp_path):

@@ -37,7 +37,7 @@ def personal_worlds(ready: Ready, unit: Unit, states: Array) -> PersonalWorld:
       states: [K, S] of the logs: where simulators know their way.
     """
     simulators = units.fitted(ready, unit._replace(method="persim"))
-    own, _ = units.simulators(ready, "persim", simulators, ready.judged)
+    own, _ = units.simulators(ready, "persim", simulators, ready.judged, ready.seen)
     low, high = jnp.min(states, axis=0), jnp.max(states, axis=0)
     margin = _MARGIN * (high - low)
     shared = (ready.cohort.scales, low - margin, high + margin)

@@ -141,6 +141,8 @@ def _told(
     )
 
 
+# Who serve an agent who was in no fit as they serve the others.
+KNOW_NO_AGENT = ("untold", "context_aware")
 # In the order of the tables; `alone` is fitted by `fit_alone`.
 MODELS = {
     "persim": persim,

@@ -17,8 +17,6 @@ from omgrl_jax.types import Array, Params
 
 Row = dict[str, Any]
 
-# Methods that serve an agent who was in no fit as they serve the others.
-_KNOW_NO_AGENT = ("untold", "context_aware")
 # A model that runs away to infinity is the worst, not one that is left out.
 _WORST = {"r2": -math.inf, "rmse": math.inf}
 
@@ -85,8 +83,8 @@ def judge(ready: Ready, unit: Unit) -> list[Row]:
     params = fitted(ready, unit)
     rows = _judged(ready, unit, params)
     whole = unit.count == ready.seen.size
-    if unit.method in _KNOW_NO_AGENT and whole and ready.unseen.size:
-        own = simulators(ready, unit.method, params, ready.unseen)
+    if unit.method in methods.KNOW_NO_AGENT and whole and ready.unseen.size:
+        own = simulators(ready, unit.method, params, ready.unseen, ready.seen)
         key = unit.key("unseen")
         rows += _predicted(ready, unit, "unseen", key, ready.unseen, *own)
     if unit.method == "persim" and whole:
@@ -102,7 +100,8 @@ def judge(ready: Ready, unit: Unit) -> list[Row]:
 def _judged(ready: Ready, unit: Unit, params: Params) -> list[Row]:
     """Prediction and planning for the judged agents."""
     method = unit.method.removesuffix("_average")
-    given, personalise = simulators(ready, method, params, ready.judged)
+    fitted_to = ready.seen[: unit.count]
+    given, personalise = simulators(ready, method, params, ready.judged, fitted_to)
     rows = _predicted(
         ready, unit, "prediction", unit.key("predict"), ready.judged, given, personalise
     )
@@ -131,7 +130,7 @@ def _unseen(ready: Ready, unit: Unit, params: Params) -> list[Row]:
     }
     rows = []
     for way, found in ways.items():
-        own = simulators(ready, "persim", found, ready.unseen)
+        own = simulators(ready, "persim", found, ready.unseen, ready.unseen)
         named = unit._replace(method=way)
         key = unit.key("unseen")
         rows += _predicted(ready, named, "unseen", key, ready.unseen, *own)

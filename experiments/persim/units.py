@@ -14,7 +14,7 @@ from data_prep import control as control_data
 from experiments.config import claim
 from experiments.persim import judging, methods
 from experiments.persim import logs as logs_lib
-from experiments.persim.config import Config
+from experiments.persim.config import METHODS, Config
 from experiments.persim.logs import Cohort
 from experiments.persim.methods import Model
 from experiments.persim.summary import ALONE, PERSONAL
@@ -147,8 +147,7 @@ def prepare(config: Config, out: pathlib.Path) -> Ready:
         control_data.write(config.recorded(), directory)
     cohort = logs_lib.load(str(directory), config.past.steps, config.unseen)
     _check_logs(config, cohort, directory)
-    # Seeds are kept one by one: the same study may have more of them later.
-    claim(out, dataclasses.replace(config, seeds=1, first_seed=0), cohort.hash)
+    claim(out, _shared(config), cohort.hash)
     shape = _shape(cohort)
     models = {
         name: make(shape, config.low_rank, config.past)
@@ -165,6 +164,25 @@ def prepare(config: Config, out: pathlib.Path) -> Ready:
         seen=everyone[:known],
         unseen=everyone[known:],
         out=out,
+    )
+
+
+def _shared(config: Config) -> Config:
+    """What all units of a study have in common.
+
+    Units are kept one by one: the same study may have more seeds, methods and numbers
+    of agents later.
+    """
+    return dataclasses.replace(
+        config,
+        seeds=1,
+        first_seed=0,
+        methods=METHODS,
+        counts=(),
+        count_methods=(),
+        learners=(),
+        personal_learners=(),
+        alone_learners=(),
     )
 
 
@@ -226,14 +244,28 @@ def _template(ready: Ready, unit: Unit) -> Any:
 
 
 def simulators(
-    ready: Ready, method: str, params: Params, agents: np.ndarray
+    ready: Ready, method: str, params: Params, agents: np.ndarray, told: np.ndarray
 ) -> tuple[Any, judging.Personalise]:
     """What is known of agents, leaves [N, ...], and how it becomes simulators.
 
+    Args:
+      ready: of `prepare`.
+      method: which simulators.
+      params: their parameters.
+      agents: numbers of the agents.
+      told: numbers of those of whom the parameters tell: fitted to, or inferred.
+
     Raises:
-      ValueError: if one of them is not in the dataset.
+      ValueError: if one of them is not in the dataset, or the parameters say nothing of
+        them that was learned.
     """
     logs_lib.check_known(ready.cohort, agents)
+    strange = np.setdiff1d(agents, told)
+    if strange.size and method not in methods.KNOW_NO_AGENT:
+        raise ValueError(
+            f"agent {strange[0]} was in no fit of '{method}', whose factor for it is "
+            "still a random one; infer it from the agent's log (factors.from_logs)"
+        )
     model, cohort = ready.models[method], ready.cohort
     if method == "context_aware":
         # The past of an episode comes later: what is known is the encoder.

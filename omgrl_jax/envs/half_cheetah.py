@@ -2,7 +2,8 @@
 
 Needs the extra `mujoco`. Each step goes to the host (`jax.pure_callback`), where all
 agents of a batch advance in one call, split over the cores; a core takes about 70
-microseconds for a step.
+microseconds for a step. (MuJoCo's own step is used, not MJX, which is made for
+thousands of copies on an accelerator.)
 
 The state is Gymnasium's observation, which leaves out where the animal is: nothing
 depends on it. Since a planner must know rewards from states, the reward takes the speed

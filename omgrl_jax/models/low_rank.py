@@ -140,9 +140,15 @@ def make(
       The functions.
 
     Raises:
-      ValueError: unless actions are either discrete or continuous.
+      ValueError: unless actions are either discrete or continuous, or if there are more
+        factors than agents, which then say nothing of each other.
     """
     actions_lib.check_kind(num_actions, action_dim)
+    if config.rank > num_agents:
+        raise ValueError(
+            f"rank={config.rank} for {num_agents} agents: choose a rank of "
+            f"{num_agents} at most"
+        )
     discrete, rank = num_actions > 0, config.rank
     width = config.state_hidden[-1]
     body = networks.MLP(config.state_hidden[:-1], width)

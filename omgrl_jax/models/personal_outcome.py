@@ -44,7 +44,8 @@ class Config:
     """Shape of the factors.
 
     Attributes:
-      rank: latent factors of each patient.
+      rank: latent factors of each patient; where it is more than a stay can tell, the
+        prior decides.
       hidden: widths of the network of the state factors.
     """
 
