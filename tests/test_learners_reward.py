@@ -9,6 +9,7 @@ from tiny_mdp import ACTIONS, EVEN, HORIZON, STATES, TILTED
 
 from omgrl_jax.data.space import Space
 from omgrl_jax.learners import reward as reward_lib
+from omgrl_jax.learners import reward_network
 from omgrl_jax.types import Policy, Transition
 
 SPACE = Space(("a", "b", "c"), (0, 1, 2), (0, 1, 2), (), (), ACTIONS)
@@ -189,6 +190,32 @@ def outcome_learner(**settings):
     config = reward_lib.RewardConfig(inputs="outcome", hidden=(4,), **settings)
     space = Space(("a", "b", "c"), (0, 1, 2), (0, 1, 2), (), ("x",), ACTIONS)
     return reward_lib.make(config, space, tabular_policy(), tabular_policy())
+
+
+def test_a_reward_of_next_states_sees_nothing_else():
+    config = reward_lib.RewardConfig(inputs="next_state", hidden=(4,))
+    learner = reward_lib.make(config, SPACE, tabular_policy(), tabular_policy())
+    params = learner.init(jax.random.key(0)).params
+    # Different steps: both lead to state NEXT[0, 1].
+    steps = transitions(np.array([[0, 1]]), np.array([[1, 0]]))
+    same = jnp.broadcast_to(steps.next_state[:, :1], steps.next_state.shape)
+    value = learner.value(params, steps._replace(next_state=same))
+    assert value.shape == (1, 2) and value[0, 0] == value[0, 1]
+    other = same.at[0, 1].set(jnp.array([0.3, -0.2, 0.9]))
+    value = learner.value(params, steps._replace(next_state=other))
+    assert value[0, 0] != value[0, 1]
+
+
+def test_what_is_known_is_regressed_out_of_the_reward():
+    """By hand: y = 1, 2, 6 on x = 0, 1, 2 has the slope 2.5 and leaves 1, -.5, 1."""
+    known = transitions(np.array([[0, 0, 0]]), np.array([[0, 1, 0]]))
+    known = known._replace(discount=jnp.array([[0.0, 1.0, 2.0]]))
+
+    def rewards(steps):
+        return jnp.where(steps.discount == 2.0, 6.0, 1.0 + steps.discount)
+
+    left = reward_network.without(rewards, lambda s: s.discount, (known,))
+    np.testing.assert_allclose(left(known), [[1.0, -0.5, 1.0]], atol=1e-5)
 
 
 def test_the_agents_reward_is_the_members_mean_less_their_spread():

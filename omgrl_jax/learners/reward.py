@@ -21,6 +21,7 @@ __all__ = [
     "Reward",
     "RewardConfig",
     "flatten",
+    "log_prob_taken",
     "make",
     "make_value",
     "push",
@@ -45,19 +46,22 @@ class Reward(NamedTuple):
     Attributes:
       init: `(key) -> Learner`.
       value: `(params, transitions [...]) -> [...]`, r_psi.
-      for_agent: `(params, rollouts, windows) -> reward function`: r_psi as the agent
-        is given it.
+      for_agent: `(params, rollouts, windows, known = None) -> reward function`: as in
+        `reward_network.Network`.
       densities: `(pool, policy_params, behaviour_params, windows [N, H]) ->
         (pool density, window density)` for the configured mode.
       update: `(learner, key, pool, densities, windows) -> (learner, metrics)`, all
         steps of an epoch.
+      held_out: `(params, pool, densities, windows, held) -> []`, the loss of other
+        experts' windows `held`, with the partition function of the same pool.
     """
 
     init: Callable[[Key], optimize.Learner]
     value: Callable[[Params, Transition], Array]
-    for_agent: Callable[[Params, Transition, Transition], Callable]
+    for_agent: Callable[..., Callable[[Transition], Array]]
     densities: Callable[..., tuple[Array, Array]]
     update: Callable[..., tuple[optimize.Learner, Metrics]]
+    held_out: Callable[..., Array]
 
 
 def make(
@@ -75,12 +79,15 @@ def make(
       The reward learner.
     """
     network = reward_network.make(config, space)
+    likelihood = _make_likelihood(config)
+    loss = _make_loss(config, network.in_likelihood, likelihood)
     return Reward(
         init=network.init,
         value=network.value,
         for_agent=network.for_agent,
         densities=_make_densities(config, policy, behaviour),
-        update=_make_update(config, network.in_likelihood, network.optimizer),
+        update=_make_update(config, loss, network.optimizer),
+        held_out=_make_held_out(network.in_likelihood, likelihood),
     )
 
 
@@ -91,14 +98,14 @@ def _make_densities(
 
     def mixture(pool: Pool, mu: Params, steps: Transition) -> Array:
         def past(params: Params) -> Array:
-            return _taken(policy, params, steps)
+            return log_prob_taken(policy, params, steps)
 
         policies = jax.vmap(past)(pool.samplers)
         count = policies.shape[0]
         if not config.append_experts:
             shares = jnp.full(count, 1.0 / count)
             return irl.mixture_log_density(policies, jnp.log(shares))
-        experts = _taken(behaviour, mu, steps)[None]
+        experts = log_prob_taken(behaviour, mu, steps)[None]
         # A gradient step's pool holds `batch` rollouts and `batch` experts' windows: mu
         # counts as much as all past policies together.
         shares = jnp.full(count + 1, 0.5 / count)
@@ -115,7 +122,7 @@ def _make_densities(
         if config.mode == "gcl":
             density = mixture(pool, behaviour_params, both)
         else:
-            density = _taken(policy, policy_params, both)
+            density = log_prob_taken(policy, policy_params, both)
             density = density if config.mode == "step" else jnp.sum(density, axis=-1)
         count = trajectories.action.shape[0]
         return density[:count], density[count:]
@@ -123,17 +130,36 @@ def _make_densities(
     return densities
 
 
-def _taken(policy: Policy, params: Params, steps: Transition) -> Array:
+def log_prob_taken(policy: Policy, params: Params, steps: Transition) -> Array:
     """Log-probabilities [...] of the actions taken in steps [...]."""
     return log_prob_of(policy.log_probs(params, steps.state), steps.action)
 
 
-def _make_update(
+def _make_likelihood(
+    config: RewardConfig,
+) -> Callable[..., tuple[Array, irl.Weights]]:
+    """`(expert, sampled, appended, densities) -> (loss, weights)` of rewards [., H]."""
+
+    def likelihood(
+        expert: Array, sampled: Array, appended: Array, densities: tuple[Array, Array]
+    ) -> tuple[Array, irl.Weights]:
+        pool, density = sampled, densities[0]
+        if config.append_experts:
+            pool = jnp.concatenate([sampled, appended])
+            density = jnp.concatenate(densities)
+        return irl.guided_reward_loss(
+            expert, pool, density, config.mode, config.power, config.least_ess
+        )
+
+    return likelihood
+
+
+def _make_loss(
     config: RewardConfig,
     value: Callable[[Params, Transition], Array],
-    optimizer: optax.GradientTransformation,
-) -> Callable[..., tuple[optimize.Learner, Metrics]]:
-    """All gradient steps of an epoch; see `Reward`."""
+    likelihood: Callable[..., tuple[Array, irl.Weights]],
+) -> Callable[..., tuple[Array, Metrics]]:
+    """The loss of one member."""
 
     def loss(
         params: Params,
@@ -143,13 +169,8 @@ def _make_update(
         window_density: Array,
     ) -> tuple[Array, Metrics]:
         sampled, expert = value(params, rollouts), value(params, windows)
-        pool, density = sampled, rollout_density
-        if config.append_experts:
-            pool = jnp.concatenate([sampled, expert])
-            density = jnp.concatenate([rollout_density, window_density])
-        out, weights = irl.guided_reward_loss(
-            expert, pool, density, config.mode, config.power, config.least_ess
-        )
+        densities = rollout_density, window_density
+        out, weights = likelihood(expert, sampled, expert, densities)
         return out + reward_network.centred(config, expert, sampled), {
             "reward/loss": out,
             "reward/ess": weights.ess,
@@ -158,6 +179,39 @@ def _make_update(
             "reward/sampled": jnp.mean(sampled),
         }
 
+    return loss
+
+
+def _make_held_out(
+    value: Callable[[Params, Transition], Array],
+    likelihood: Callable[..., tuple[Array, irl.Weights]],
+) -> Callable[..., Array]:
+    """The members' mean loss of other experts; see `Reward`."""
+
+    def held_out(
+        params: Params,
+        pool: Pool,
+        densities: tuple[Array, Array],
+        windows: Transition,
+        held: Transition,
+    ) -> Array:
+        trajectories = flatten(pool.trajectories)
+
+        def member(params: Params) -> Array:
+            given = (value(params, x) for x in (held, trajectories, windows))
+            return likelihood(*given, densities)[0]
+
+        return jnp.mean(jax.vmap(member)(params))
+
+    return held_out
+
+
+def _make_update(
+    config: RewardConfig,
+    loss: Callable[..., tuple[Array, Metrics]],
+    optimizer: optax.GradientTransformation,
+) -> Callable[..., tuple[optimize.Learner, Metrics]]:
+    """All gradient steps of an epoch; see `Reward`."""
     step = optimize.gradient_step(loss, optimizer)
 
     def update(

@@ -15,7 +15,7 @@ from omgrl_jax.learners.actor import log_prob_of
 from omgrl_jax.ops import irl
 from omgrl_jax.types import Array, Key, Metrics, Params, Transition
 
-INPUTS = ("state_action", "outcome")
+INPUTS = ("state_action", "outcome", "next_state")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,8 +25,8 @@ class RewardConfig:
     Attributes:
       mode: importance weights: "paper" (per trajectory, current policy), "gcl" (per
         trajectory, mixture of all samplers) or "step" (per step).
-      inputs: what the reward sees: "state_action" (the paper) or "outcome" (the
-        channels of the next state alone, such as aPTT).
+      inputs: what the reward sees: "state_action" (the paper), "outcome" (the channels
+        of the next state alone, such as aPTT) or "next_state" (all of its features).
       hidden: widths of the hidden layers.
       learning_rate: Adam's step size.
       weight_decay: decoupled weight decay.
@@ -96,8 +96,9 @@ class Network(NamedTuple):
       value: `(params, transitions [...]) -> [...]`, r_psi.
       member: `(params of one member, transitions [...]) -> [...]`, its r_psi.
       in_likelihood: the same with the member's potential, where there is one.
-      for_agent: `(params, rollouts, windows) -> reward function`: r_psi as the agent
-        is given it.
+      for_agent: `(params, rollouts, windows, known = None) -> reward function`: r_psi
+        as the agent is given it; without what `known`, a function of transitions,
+        explains of it.
     """
 
     optimizer: optax.GradientTransformation
@@ -105,7 +106,7 @@ class Network(NamedTuple):
     value: Callable[[Params, Transition], Array]
     member: Callable[[Params, Transition], Array]
     in_likelihood: Callable[[Params, Transition], Array]
-    for_agent: Callable[[Params, Transition, Transition], Callable]
+    for_agent: Callable[..., Callable[[Transition], Array]]
 
 
 def make(config: RewardConfig, space: Space) -> Network:
@@ -148,16 +149,49 @@ def make(config: RewardConfig, space: Space) -> Network:
         return jnp.mean(every, axis=0) - config.caution * spread
 
     def for_agent(
-        params: Params, rollouts: Transition, windows: Transition
+        params: Params,
+        rollouts: Transition,
+        windows: Transition,
+        known: Callable[[Transition], Array] | None = None,
     ) -> Callable[[Transition], Array]:
+        reward = functools.partial(cautious, params)
+        if known is not None:
+            reward = without(reward, known, (rollouts, windows))
         if not config.normalise:
-            return functools.partial(cautious, params)
-        both = (cautious(params, steps).ravel() for steps in (rollouts, windows))
-        seen = jnp.concatenate([*both])
+            return reward
+        seen = _joined(reward, (rollouts, windows))
         mean, deviation = jnp.mean(seen), jnp.std(seen) + 1e-3
-        return lambda transitions: (cautious(params, transitions) - mean) / deviation
+        return lambda transitions: (reward(transitions) - mean) / deviation
 
     return Network(optimizer, init, value, member, in_likelihood, for_agent)
+
+
+def without(
+    reward: Callable[[Transition], Array],
+    known: Callable[[Transition], Array],
+    samples: tuple[Transition, ...],
+) -> Callable[[Transition], Array]:
+    """What is left of a reward after its linear regression on something known.
+
+    Args:
+      reward: of transitions [...].
+      known: likewise, such as the behaviour policy's log-probability of the action.
+      samples: transitions on which the slope is measured, each with leaves [...].
+
+    Returns:
+      The reward less `slope * known`, uncorrelated with `known` over the samples.
+    """
+    x, y = _joined(known, samples), _joined(reward, samples)
+    apart = x - jnp.mean(x)
+    slope = jnp.mean(apart * y) / (jnp.mean(jnp.square(apart)) + 1e-6)
+    return lambda transitions: reward(transitions) - slope * known(transitions)
+
+
+def _joined(
+    function: Callable[[Transition], Array], samples: tuple[Transition, ...]
+) -> Array:
+    """A function of transitions on all samples, [N]."""
+    return jnp.concatenate([function(steps).ravel() for steps in samples])
 
 
 def make_value(
@@ -174,7 +208,8 @@ def make_value(
     """
     by_action = config.inputs == "state_action"
     network = networks.MLP(config.hidden, space.num_actions if by_action else 1)
-    width = space.state_dim if by_action else len(space.channels)
+    by_outcome = config.inputs == "outcome"
+    width = len(space.channels) if by_outcome else space.state_dim
 
     def init(key: Key) -> Params:
         return network.init(key, jnp.zeros(width))
@@ -184,7 +219,8 @@ def make_value(
             out = networks.apply(network, params, transitions.state)
             raw = log_prob_of(out, transitions.action)
         else:
-            raw = networks.apply(network, params, transitions.outcome)[..., 0]
+            seen = transitions.outcome if by_outcome else transitions.next_state
+            raw = networks.apply(network, params, seen)[..., 0]
         return config.bound * jnp.tanh(raw / config.bound)
 
     return init, value

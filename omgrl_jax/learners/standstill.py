@@ -1,0 +1,51 @@
+"""Going back to the best epoch and standing still, inside a compiled loop."""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from omgrl_jax.types import Array, Params
+
+
+class Best(NamedTuple):
+    """The best epoch so far.
+
+    Attributes:
+      kept: what was learned by then.
+      loss: [] its held-out loss.
+      waited: [] int32 epochs since, `patience` at most: then nothing moves any more.
+    """
+
+    kept: Params
+    loss: Array
+    waited: Array
+
+
+def start(learned: Params) -> Best:
+    """Before the first epoch, which is better than nothing."""
+    return Best(jax.tree.map(jnp.copy, learned), jnp.float32(jnp.inf), jnp.int32(0))
+
+
+def look(
+    best: Best, learned: Params, loss: Array, patience: int
+) -> tuple[Params, Best]:
+    """What goes on after an epoch: what was learned, or for good the best.
+
+    Args:
+      best: the best epoch before.
+      learned: what this epoch learned.
+      loss: [] its held-out loss.
+      patience: epochs without a better one after which learning ends.
+
+    Returns:
+      What the next epoch starts from, and the best epoch now.
+    """
+    over = best.waited >= patience
+    better = (loss < best.loss) & ~over
+    kept = jax.tree.map(functools.partial(jnp.where, better), learned, best.kept)
+    waited = jnp.where(better, 0, jnp.minimum(best.waited + 1, patience))
+    now = Best(kept, jnp.where(better, loss, best.loss), waited)
+    ended = waited >= patience
+    return jax.tree.map(functools.partial(jnp.where, ended), kept, learned), now
