@@ -16,6 +16,9 @@ from omgrl_jax.models import world as world_lib
 from omgrl_jax.runtime import checkpoint, parameters, storage, train
 from omgrl_jax.types import Algorithm, Array, Key, Params
 
+# Fields of states that hold rows of experience.
+_ROWS = ("buffer", "pool", "rows")
+
 
 class Own(NamedTuple):
     """What a seed does not share with the others, leaves [N, ...].
@@ -145,11 +148,28 @@ def at_home(states: Any) -> Any:
       states: an algorithm's states, leaves [N, ...].
 
     Returns:
-      The states with `buffer` and `pool` set to None.
+      The states with every `buffer` and `pool`, however deep, set to None.
     """
-    dropped = {name: None for name in ("buffer", "pool") if name in states._fields}
-    host = jax.device_get(states._replace(**dropped))
+    host = jax.device_get(without_rows(states))
     return jax.tree.map(jnp.asarray, host)
+
+
+def without_rows(part: Any) -> Any:
+    """A part of a state with whatever holds rows of experience set to None.
+
+    Rollouts start in recorded states, so that a buffer is as confidential as records.
+
+    Args:
+      part: a state, or anything in one.
+    """
+    if not isinstance(part, tuple):
+        return part
+    names = getattr(part, "_fields", (None,) * len(part))
+    kept = [
+        None if name in _ROWS else without_rows(value)
+        for name, value in zip(names, part, strict=True)
+    ]
+    return type(part)(*kept) if hasattr(part, "_fields") else tuple(kept)
 
 
 def shareable(state: Any) -> dict[str, Params]:
