@@ -21,6 +21,7 @@ from omgrl_jax.algorithms import (
     mopo,
     morel,
     multitask_iql,
+    ogsrl,
     omg_rl,
     q_learning,
     reward_regression,
@@ -86,6 +87,7 @@ class RunConfig:
       ml_irl: what offline ML-IRL adds.
       dueling_cql: dueling double DQN with conservatism, its threshold and weight.
       multitask_iql: what IQL with multi-task heads adds.
+      ogsrl: OGSRL's own networks, constraints and steps.
     """
 
     state: str = ""
@@ -130,6 +132,7 @@ class RunConfig:
     multitask_iql: multitask_iql.Config = dataclasses.field(
         default_factory=multitask_iql.Config
     )
+    ogsrl: ogsrl.Config = dataclasses.field(default_factory=ogsrl.Config)
 
     def __post_init__(self) -> None:
         """Rejects what cannot be meant, naming the flag; shares the parts."""
@@ -199,6 +202,7 @@ ALGORITHMS: dict[str, Callable[[RunConfig, Problem], Algorithm]] = {
         p.behaviour,
     ),
     "multitask_iql": lambda c, p: multitask_iql.make(c.multitask_iql, p.space),
+    "ogsrl": lambda c, p: ogsrl.make(c.ogsrl, p.space, p.dynamics),
 }
 
 

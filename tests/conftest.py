@@ -13,6 +13,8 @@ import pytest  # noqa: E402
 
 jax.config.update("jax_debug_key_reuse", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
+# Tests compile far more than they compute: so they take some 40 % less.
+jax.config.update("jax_disable_most_optimizations", True)
 
 
 @pytest.fixture

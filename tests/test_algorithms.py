@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tiny_dataset
 
+from experiments import training
 from omgrl_jax import optimize
 from omgrl_jax.algorithms import (
     airl,
@@ -21,6 +22,7 @@ from omgrl_jax.algorithms import (
     mopo,
     morel,
     multitask_iql,
+    ogsrl,
     omg_rl,
     q_learning,
     reward_regression,
@@ -28,8 +30,16 @@ from omgrl_jax.algorithms import (
 from omgrl_jax.data import records
 from omgrl_jax.data import scales as scales_lib
 from omgrl_jax.data import space as space_lib
-from omgrl_jax.learners import actor, dyna, known_reward, reward
+from omgrl_jax.learners import (
+    actor,
+    constrained,
+    critic,
+    dyna,
+    known_reward,
+    reward,
+)
 from omgrl_jax.learners import soft_actor_critic as sac
+from omgrl_jax.learners.guardian import guardian, regions
 from omgrl_jax.models import world
 from omgrl_jax.runtime import sweep, train
 
@@ -107,11 +117,32 @@ def make_learned(module, **settings):
     return module.make(config, space, made.dynamics), data
 
 
+def make_ogsrl():
+    space, made, _, data = task()
+    config = ogsrl.Config(
+        costs=("high_aptt",),
+        limits=(0.1,),
+        hidden=(8,),
+        guardian=guardian.GuardianConfig(region=regions.RegionConfig(neighbours=2)),
+        optimiser=constrained.ConstrainedConfig(
+            iterations=3, value_hidden=(8,), value_steps=2, value_batch=8
+        ),
+        rollout=ROLLOUT,
+    )
+    return ogsrl.make(config, space, made.dynamics), data
+
+
 MAKERS = {
     "combo": functools.partial(make_combo, push_down="logsumexp", entropy_target=0.5),
     "omg_rl, paper": functools.partial(make_omg_rl, mode="paper"),
     "omg_rl, gcl": functools.partial(make_omg_rl, mode="gcl"),
     "omg_rl, step": functools.partial(make_omg_rl, mode="step", inputs="outcome"),
+    "omg_rl, careful": functools.partial(
+        make_omg_rl,
+        {"reward_patience": 1, "behaviour": "removed", "penalty": 1.0},
+        inputs="next_state",
+        normalise=True,
+    ),
     "cql": functools.partial(make_model_free, cql.make, cql.Config),
     "bcq": functools.partial(make_model_free, q_learning.make, q_learning.Config, True),
     "dueling_cql": functools.partial(
@@ -136,6 +167,7 @@ MAKERS = {
     ),
     "reward_regression": functools.partial(make_learned, reward_regression, members=2),
     "ml_irl": functools.partial(make_learned, ml_irl, inputs="outcome", normalise=True),
+    "ogsrl": make_ogsrl,
 }
 UPDATES = 3
 
@@ -243,6 +275,55 @@ def test_the_policy_is_a_distribution_and_act_draws_from_it(name):
     np.testing.assert_allclose(shares, np.exp(one), atol=0.05)
 
 
+def test_what_actions_are_worth_is_told_for_every_state(name):
+    algorithm, data = compiled(name)[:2]
+    first, state, _ = run(name, 0)
+    observations = data.train.states[:4]
+    q = algorithm.action_values(state, observations)
+    assert q.shape == (4, 3) and np.all(np.isfinite(q))
+    one = algorithm.action_values(state, observations[2])
+    np.testing.assert_allclose(one, q[2], rtol=1e-4, atol=1e-6)
+    # It is told from what was learned.
+    assert not np.array_equal(q, algorithm.action_values(first, observations))
+
+
+@pytest.mark.parametrize("name", ["combo", "omg_rl, gcl", "cql"])
+def test_soft_critics_tell_the_smaller_of_the_twins(name):
+    algorithm, data = compiled(name)[:2]
+    state, observations = run(name, 0)[1], data.train.states[:4]
+    critics = getattr(state, "agent", state).critic.params
+    twins = critic.make((8,), observations.shape[1], 3).values(critics, observations)
+    assert not np.allclose(*twins)
+    wanted = np.minimum(*np.asarray(twins))
+    found = algorithm.action_values(state, observations)
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+
+
+def recorded_rows(tree, states):
+    """Names of the leaves in which a recorded state stands as a row."""
+    width, found = states.shape[1], []
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        rows = np.asarray(leaf)
+        if rows.ndim and rows.shape[-1] == width and rows.dtype == np.float32:
+            apart = np.abs(rows.reshape(-1, 1, width) - states[None]).max(axis=-1)
+            if (apart < 1e-5).any():
+                found.append(jax.tree_util.keystr(path))
+    return found
+
+
+def test_what_is_shared_of_a_state_holds_no_recorded_state(name):
+    _, data, *_ = compiled(name)
+    states = np.asarray(data.train.states)
+    last = run(name, 0)[1]
+    shared = training.shareable(training.at_home(last))
+    assert recorded_rows(shared, states) == []
+    # The search can find one: buffers of rollouts start in recorded states.
+    if hasattr(last, "buffer"):
+        assert recorded_rows(last, states)
+    if hasattr(last, "guardian"):
+        assert last.guardian.region.rows.size and shared["guardian"].region.rows is None
+
+
 def test_networks_of_one_shape_are_one_policy_to_whoever_compiles_it():
     (one, _), (other, _) = make_combo(), make_omg_rl()
     assert one.policy == other.policy
@@ -345,6 +426,41 @@ def test_a_reward_that_stands_still_leaves_only_the_policy_learning():
         jax.tree.leaves(first.agent.actor.params)[0],
         jax.tree.leaves(second.agent.actor.params)[0],
     )
+
+
+def test_a_reward_that_waits_goes_back_to_its_best_epoch():
+    algorithm, data = make_omg_rl(algorithm={"reward_patience": 1})
+    update = jax.jit(algorithm.update)
+    state = jax.jit(algorithm.init)(jax.random.key(1), data)
+    kept, losses, best = [], [], []
+    for key in jax.random.split(jax.random.key(2), 8):
+        state, metrics = update(state, key, data)
+        losses.append(-float(metrics["reward/held_out"]))
+        kept.append(state.reward.networks)
+        best.append(int(state.reward.best.waited))
+    # The first epoch that is worse than the best before it ends the learning.
+    worse = next(i for i in range(1, 8) if losses[i] >= min(losses[:i]))
+    assert best == [0] * worse + [1] * (8 - worse)
+    for later in kept[worse:]:
+        chex.assert_trees_all_equal(later, kept[worse - 1])
+
+
+def test_a_reward_that_waits_needs_validation_stays():
+    algorithm, data = make_omg_rl(algorithm={"reward_patience": 1})
+    state = algorithm.init(jax.random.key(1), data)
+    with pytest.raises(ValueError, match="--omg_rl_reward_patience=0"):
+        algorithm.update(state, jax.random.key(2), data._replace(validation=None))
+
+
+def test_held_out_windows_have_the_worlds_outcomes():
+    _, made, _, data = task()
+    held = omg_rl.held_windows(made.dynamics, data, 3)
+    rows = data.validation.windows[0] + jnp.arange(3)
+    states, actions = data.validation.states[rows], data.validation.actions[rows]
+    np.testing.assert_array_equal(held.state[0], states)
+    amounts = data.validation.amounts[rows]
+    said = made.dynamics.mean(data.world, states, actions, amounts)
+    np.testing.assert_allclose(held.outcome[0], said.outcome, rtol=1e-5)
 
 
 def test_rollouts_of_omg_rl_start_where_windows_start():

@@ -38,7 +38,7 @@ def test_rollouts_start_at_recorded_states_and_fill_the_ring():
     for epoch, key in enumerate(jax.random.split(jax.random.key(1), 3)):
         dynamics = Dynamics(shift, shift)
         steps = dyna.collect(
-            config, dynamics, agent, params, key, data, data.train.transitions
+            config, dynamics, agent.policy, params, key, data, data.train.transitions
         )
         assert steps.state.shape == (3, 8, 2)
         for start in np.asarray(steps.state[0]):

@@ -148,8 +148,7 @@ def test_rollouts_may_start_from_states_that_are_no_records():
     own = policies._own(given, 0, [])
     starts = jnp.array([[0.3, -0.2], [0.1, 0.4]])
     one = jax.tree.map(lambda x: x[0], world())
-    agent = types.SimpleNamespace(policy=ANY)
-    collect = (LEARN.rollout, worlds.of_one(TASK), agent, ())
+    collect = (LEARN.rollout, worlds.of_one(TASK), ANY, ())
     for data, allowed in (
         (dyna.Data(own, one, (), starts), starts),
         (dyna.Data(own, one, ()), own.states[own.transitions]),

@@ -67,4 +67,10 @@ def make(config: Config, space: Space) -> Algorithm:
         return state.actor.params
 
     update = recorded.make_update(config.agent, space, step)
-    return Algorithm(init, update, agent.policy, policy_params)
+    return Algorithm(
+        init,
+        update,
+        agent.policy,
+        policy_params,
+        action_values=sac.make_values(config.agent, space),
+    )

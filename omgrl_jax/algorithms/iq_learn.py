@@ -138,7 +138,12 @@ def make(config: Config, space: Space) -> Algorithm:
     def policy_params(state: State) -> Params:
         return state.critic.params
 
-    return Algorithm(init, update, Policy(log_probs), policy_params, reward_of)
+    def action_values(state: State, observations: Array) -> Array:
+        return values(state.critic.params, observations)
+
+    return Algorithm(
+        init, update, Policy(log_probs), policy_params, reward_of, action_values
+    )
 
 
 def make_loss(config: Config, values: Values) -> Callable[..., tuple[Array, Metrics]]:

@@ -1,9 +1,15 @@
 """The static shape of a task: which features, channels and actions there are."""
 
 import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
 
 from omgrl_jax.data import tracking
-from omgrl_jax.data.schema import Schema
+from omgrl_jax.data.schema import Actions, Schema
+from omgrl_jax.types import Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,6 +25,8 @@ class Space:
       num_actions: `A`.
       target: (channel index, low, high) of the clinical reward, or None.
       recorded_reward: index of the channel that carries a recorded reward, or None.
+      levels: where actions are doses, how many levels each drug has, the last drug's
+        changing first; empty where they are no doses.
     """
 
     names: tuple[str, ...]
@@ -29,6 +37,7 @@ class Space:
     num_actions: int
     target: tuple[int, float, float] | None = None
     recorded_reward: int | None = None
+    levels: tuple[int, ...] = ()
 
     @property
     def state_dim(self) -> int:
@@ -39,6 +48,24 @@ class Space:
     def num_stored(self) -> int:
         """Number of stored (not tracked) state features."""
         return len(self.stored)
+
+
+def action_numbers(space: Space) -> Callable[[Array], Array]:
+    """Discrete actions as numbers, so that like doses lie near each other.
+
+    Args:
+      space: the task.
+
+    Returns:
+      `(actions [...]) -> [..., P]`: of doses the level of each drug on a scale of -1 to
+      1, in the order of the schema; of other actions one-hot.
+    """
+    if not space.levels:
+        return lambda actions: jax.nn.one_hot(actions, space.num_actions)
+    every = np.unravel_index(np.arange(space.num_actions), space.levels)
+    share = [x / max(n - 1, 1) for x, n in zip(every, space.levels, strict=True)]
+    table = 2.0 * np.stack(share, axis=-1).astype(np.float32) - 1.0
+    return lambda actions: jnp.asarray(table)[actions]
 
 
 def make_space(
@@ -85,4 +112,11 @@ def make_space(
         num_actions=schema.actions.count,
         target=target,
         recorded_reward=recorded,
+        levels=_levels(schema.actions),
     )
+
+
+def _levels(actions: Actions) -> tuple[int, ...]:
+    if actions.drugs:
+        return tuple(drug.levels for drug in actions.drugs)
+    return (actions.count,) if actions.unit and actions.count else ()

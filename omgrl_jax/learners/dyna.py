@@ -1,6 +1,7 @@
 """Algorithm 1: roll out, keep, update: the loop body shared by model-based methods."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -15,9 +16,18 @@ from omgrl_jax.learners.soft_actor_critic import (
     AgentConfig,
     AgentState,
     RewardFunction,
+    make_values,
 )
 from omgrl_jax.models.rollout import rollout
-from omgrl_jax.types import Array, Dynamics, Key, Metrics, Params, Transition
+from omgrl_jax.types import (
+    Array,
+    Dynamics,
+    Key,
+    Metrics,
+    Params,
+    Policy,
+    Transition,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,8 +84,8 @@ def empty_buffer(config: RolloutConfig, space: Space) -> buffer_lib.Buffer:
 def collect(
     config: RolloutConfig,
     dynamics: Dynamics,
-    agent: Agent,
-    actor_params: Params,
+    policy: Policy,
+    params: Params,
     key: Key,
     data: Data,
     rows: Array,
@@ -85,8 +95,8 @@ def collect(
     Args:
       config: use of the world model.
       dynamics: the world.
-      agent: the agent.
-      actor_params: parameters of its policy.
+      policy: the policy.
+      params: its parameters.
       key: consumed.
       data: records and models.
       rows: [W] rows of the records from which rollouts may start: all transitions, or
@@ -102,8 +112,8 @@ def collect(
     return rollout(
         dynamics,
         data.world,
-        agent.policy,
-        actor_params,
+        policy,
+        params,
         rollout_key,
         states[picks],
         config.horizon,
@@ -166,3 +176,17 @@ def improve(
 def actor_params(state: Any) -> Params:
     """`policy_params` of algorithms whose state keeps the agent's as `agent`."""
     return state.agent.actor.params
+
+
+def action_values(config: AgentConfig, space: Space) -> Callable[[Any, Array], Array]:
+    """`action_values` of such algorithms.
+
+    Args:
+      config: the agent's settings.
+      space: the task.
+
+    Returns:
+      `(state, states [..., S]) -> [..., A]`, as `soft_actor_critic.make_values`.
+    """
+    values = make_values(config, space)
+    return lambda state, states: values(state.agent, states)

@@ -73,7 +73,7 @@ def make(
         rollouts = dyna.collect(
             config,
             dynamics,
-            agent,
+            agent.policy,
             state.agent.actor.params,
             rollout_key,
             data,
@@ -94,4 +94,10 @@ def make(
         metrics["return/r_p"] = jnp.mean(jnp.sum(reward(rollouts), axis=0))
         return State(agent_state, buffer, state.measured), metrics
 
-    return Algorithm(init, update, agent.policy, dyna.actor_params)
+    return Algorithm(
+        init,
+        update,
+        agent.policy,
+        dyna.actor_params,
+        action_values=dyna.action_values(agent_config, space),
+    )

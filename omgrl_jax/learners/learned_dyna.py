@@ -197,7 +197,7 @@ def make(
         # to tell the hour of the stay instead.
         rows = data.train.windows
         return dyna.collect(
-            parts.rollout, dynamics, agent, actor_params, key, data, rows
+            parts.rollout, dynamics, agent.policy, actor_params, key, data, rows
         )
 
     def gather(actor_params: Params, key: Key, data: dyna.Data) -> Evidence:
@@ -231,7 +231,14 @@ def make(
     def reward_of(state: State, transitions: Transition) -> Array:
         return learner.value(state.reward, transitions)
 
-    return Algorithm(init, update, agent.policy, dyna.actor_params, reward_of)
+    return Algorithm(
+        init,
+        update,
+        agent.policy,
+        dyna.actor_params,
+        reward_of,
+        dyna.action_values(parts.agent, space),
+    )
 
 
 def _returns(space: Space, r_psi: Array, evidence: Evidence) -> Metrics:

@@ -189,6 +189,27 @@ def make(
     return Agent(init, update, actor.policy)
 
 
+def make_values(
+    config: AgentConfig, space: Space
+) -> Callable[[AgentState, Array], Array]:
+    """What the critics of a trained agent promise.
+
+    Args:
+      config: the settings given to `make`.
+      space: the task.
+
+    Returns:
+      `(state, states [..., S]) -> [..., A]`, the smaller of the twins. They are soft
+      values: the entropy bonus of later steps is in them.
+    """
+    critic = critic_lib.make(config.critic_hidden, space.state_dim, space.num_actions)
+
+    def values(state: AgentState, states: Array) -> Array:
+        return jnp.min(critic.values(state.critic.params, states), axis=0)
+
+    return values
+
+
 def _temperature_loss(
     entropy_target: float, num_actions: int
 ) -> Callable[[Array, Array], tuple[Array, Metrics]]:
