@@ -17,6 +17,14 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_disable_most_optimizations", True)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def room_for_programs():
+    """What other files compiled is forgotten where it takes too much room."""
+    from omgrl_jax.runtime import mappings
+
+    mappings.forget_programs()
+
+
 @pytest.fixture
 def undrawn(monkeypatch):
     """Leaves out the slow part of drawing: such tests read words."""

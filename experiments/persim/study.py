@@ -12,7 +12,7 @@ import tqdm
 from experiments.persim import factors, judging, methods, playing, policies, predicting
 from experiments.persim.units import Ready, Unit, fitted, simulators, units
 from omgrl_jax.models import low_rank
-from omgrl_jax.runtime import storage
+from omgrl_jax.runtime import mappings, storage
 from omgrl_jax.types import Array, Params
 
 Row = dict[str, Any]
@@ -50,6 +50,7 @@ def run(ready: Ready) -> pd.DataFrame:
             path = ready.out / "units" / f"{unit.name}.json"
             if not path.is_file():
                 storage.atomic_write(path, json.dumps(judge(ready, unit)))
+                mappings.forget_programs()
             rows += json.loads(path.read_text())
     return pd.DataFrame(rows)
 

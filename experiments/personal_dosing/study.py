@@ -19,7 +19,7 @@ from experiments.personal_dosing import (
 from experiments.personal_dosing.config import REFERENCES, Config
 from experiments.personal_dosing.factors import Truth
 from experiments.personal_dosing.fitting import Ready
-from omgrl_jax.runtime import storage
+from omgrl_jax.runtime import mappings, storage
 
 Row = dict[str, Any]
 _AVERAGE = "_average"
@@ -91,6 +91,7 @@ def run(ready: Ready) -> pd.DataFrame:
             path = ready.out / "units" / f"{unit.name}.json"
             if not path.is_file():
                 storage.atomic_write(path, json.dumps(judge(unit)))
+                mappings.forget_programs()
             rows += json.loads(path.read_text())
     return frame(rows)
 
