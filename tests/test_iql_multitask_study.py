@@ -11,8 +11,10 @@ import pandas as pd
 import pytest
 import sepsis_study_rows
 import tiny_dataset
+from test_mimic_sepsis_demo import DEMO, needs_demo
 
-from data_prep import virtual_sepsis
+from data_prep import mimic_sepsis, virtual_sepsis
+from data_prep.sepsis.config import Config as CohortConfig
 from experiments import task as task_lib
 from experiments.config import RunConfig
 from experiments.iql_multitask import (
@@ -22,12 +24,13 @@ from experiments.iql_multitask import (
     clinical,
     estimates,
     learning,
+    overview,
     page,
     sections,
     study,
     truth,
 )
-from experiments.iql_multitask.config import ALONE, CLONED, StudyConfig
+from experiments.iql_multitask.config import ALONE, CLONED, METHODS, StudyConfig
 from omgrl_jax.algorithms import multitask_iql
 from omgrl_jax.data import dataset
 from omgrl_jax.envs.sepsis import stays
@@ -355,6 +358,61 @@ def test_the_page_of_every_method_and_of_records_without_a_truth():
         assert len(by["outcomes"].pictures) == (2 if known else 0)
         ((_, table),) = by["estimates"].tables
         doubted = [row[0] for row in table.rows if "(too few in 2 of 2)" in row[4]]
-        assert doubted == ["IQL"] and len(table.rows) == 11
-        assert len(by["tests"].tables) == 2 and len(by["actions"].pictures) == 7
-        assert bool(by["parts"].tables) and len(made.terms) == 11 + 2 * known
+        learned = len(METHODS) + 1  # and the cloned clinicians
+        assert doubted == ["IQL"] and len(table.rows) == learned + 1
+        assert (table.rows[-1][5] == "–") == (not known)  # the clinicians' truth
+        # A grid for each, the clinicians, and the most likely action of the method.
+        assert len(by["tests"].tables) == 2
+        assert len(by["actions"].pictures) == learned + 2
+        assert bool(by["parts"].tables) and len(made.terms) == learned + 1 + 2 * known
+
+
+def test_all_policies_stand_in_one_table_beside_the_published_one():
+    found = sepsis_study_rows.found()
+    ((_, table),) = overview.block(found["clinical"], found["off_policy"]).tables
+    rows = {row[0]: row[1:] for row in table.rows}
+    assert len(rows) == len(METHODS) + 2
+    assert rows["Clinicians"][:2] == ["6.800", "–"]
+    assert rows["Clinicians"][-1].startswith("7.56")
+    # Pressure -.5 and diversity pass, lactate -.5 does not.
+    assert rows["Double DQN"][1] == "2.0/3" and "149.2" in rows["Double DQN"][-1]
+    assert rows["Double DQN"][3].startswith("40.0")
+
+
+def test_the_first_screen_of_records_says_what_held_out_stays_say():
+    said = " ".join(page.findings(sepsis_study_rows.found(truth=False)))
+    assert "softened: WDR from held-out stays" in said
+    assert "[6.00 to 8.00], resting on 400 effective patients or more." in said
+    assert "Clinicians' stays returned 6.80 [6.50 to 7.10]." in said
+
+
+def test_the_published_settings_are_a_method_of_their_own():
+    changed = learning.as_published(CONFIG).multitask_iql
+    assert changed.hidden == (256, 256, 128) and changed.batch_size == 1024
+    assert (changed.temperature, changed.entropy_weight) == (3.0, 0.3)
+    assert (changed.learning_rate, changed.patience) == (3e-4, 20)
+    # What the page says nothing of stays as it is.
+    assert changed.expectile == 0.7 and changed.auxiliary_weight == 0.1
+
+
+def test_a_study_takes_further_methods_later(done, monkeypatch):
+    """The mark in the folder is not of the methods: others are not refused."""
+    asked = []
+    monkeypatch.setattr(study, "run", lambda study, *rest: asked.append(study.methods))
+    more = dataclasses.replace(STUDY, methods=("multitask_iql", "published_iql"))
+    # Nothing was found, and nothing can be written of it.
+    with pytest.raises(AttributeError):
+        script.run(more, CONFIG, "", done[0])
+    assert asked == [more.methods]
+
+
+@needs_demo
+def test_the_study_runs_on_demo_records(tmp_path):
+    """From the cohort to the page; of so few stays nothing is learned."""
+    mimic_sepsis.convert(DEMO, tmp_path / "data", CohortConfig())
+    config = dataclasses.replace(CONFIG, seeds=1)
+    path = script.run(STUDY, config, str(tmp_path / "data"), tmp_path / "out")
+    text = path.read_text()
+    assert "only a simulator knows the truth" in text
+    assert "WDR from held-out stays" in text
+    assert (tmp_path / "out" / "off_policy.csv").is_file()

@@ -25,7 +25,7 @@ from typing import Any
 from absl import flags
 
 from experiments.config import RunConfig
-from experiments.iql_multitask.config import StudyConfig
+from experiments.iql_multitask.config import METHODS, StudyConfig
 from omgrl_jax.runtime import devices, metrics, script, storage
 from omgrl_jax.runtime import flags as config_flags
 
@@ -124,7 +124,7 @@ def run(
             out, allow_git_worktree, config_flags.ALLOW_GIT_WORKTREE
         )
     # Methods are kept one by one: the same study may have more of them later.
-    same = dataclasses.replace(named, methods=StudyConfig().methods)
+    same = dataclasses.replace(named, methods=METHODS[:1])
     claim(out, StudyOf(same, config), task.hash)
     found = study_lib.run(study, config, task, out)
     for name, rows in found.items():

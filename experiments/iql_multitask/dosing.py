@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from experiments.iql_multitask import clinical
-from experiments.iql_multitask.config import ALONE, CLONED, OWN, SHARPENED
+from experiments.iql_multitask.config import ALONE, OWN
 from experiments.iql_multitask.labels import (
     DRAWN,
     LABELS,
@@ -64,7 +64,7 @@ def curves(rows: Sequence[Row]) -> Block:
 def actions(rows: Sequence[Row], known: Actions) -> Block:
     """Shares of the nine actions, as grids of both drugs."""
     pictures = []
-    for policy in ("clinicians", OWN, SHARPENED, CLONED, "ddqn", "boosted_q"):
+    for policy in shown(rows):
         for mode in clinical.MODES:
             own = exactly(rows, policy, mode)
             if own and (policy == OWN or mode == DRAWN):

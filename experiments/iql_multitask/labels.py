@@ -3,7 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from experiments.iql_multitask.config import ALONE, CLONED, NO_ENTROPY, OWN, SHARPENED
+from experiments.iql_multitask.config import (
+    ALONE,
+    AS_PUBLISHED,
+    CLONED,
+    NO_ENTROPY,
+    OWN,
+    SHARPENED,
+)
 from experiments.report import drawing
 from experiments.report.words import Measure
 
@@ -14,6 +21,7 @@ LABELS = {
     SHARPENED: "IQL, multi-task, sharpened",
     ALONE: "IQL, one task",
     NO_ENTROPY: "IQL, multi-task, no entropy",
+    AS_PUBLISHED: "IQL, multi-task, as published",
     "iql": "IQL",
     "dueling_cql": "Dueling DQN + CQL",
     "ddqn": "Double DQN",
@@ -33,6 +41,7 @@ NOTES = {
     "are still diverse on validation patients; no outcome is looked at",
     ALONE: "the same network without those heads",
     NO_ENTROPY: "the same with the heads and without its bonus for entropy",
+    AS_PUBLISHED: "the same with the settings that were published with it",
     "iql": "implicit Q-learning, a network for each part",
     "dueling_cql": "values as state value and advantages, unseen doses marked down",
     "ddqn": "values with a maximum over all doses, held to nothing",
@@ -49,6 +58,7 @@ STYLES = {
     SHARPENED: (drawing.BLUE, "*"),
     ALONE: (drawing.SKY, "h"),
     NO_ENTROPY: (drawing.SKY, "p"),
+    AS_PUBLISHED: (drawing.VIOLET, "H"),
     "iql": (drawing.VIOLET, "<"),
     "dueling_cql": (drawing.ORANGE, "s"),
     "ddqn": (drawing.RED, "X"),

@@ -14,6 +14,7 @@ from experiments.config import RunConfig, claim
 from experiments.fitting import Models
 from experiments.iql_multitask.config import (
     ALONE,
+    AS_PUBLISHED,
     NO_ENTROPY,
     OWN,
     SHARPENED,
@@ -54,10 +55,25 @@ def no_entropy(config: RunConfig) -> RunConfig:
     return dataclasses.replace(config, multitask_iql=own)
 
 
+def as_published(config: RunConfig) -> RunConfig:
+    """The settings of the page that the method comes from."""
+    own = dataclasses.replace(
+        config.multitask_iql,
+        hidden=(256, 256, 128),
+        temperature=3.0,
+        entropy_weight=0.3,
+        learning_rate=3e-4,
+        batch_size=1024,
+        patience=20,
+    )
+    return dataclasses.replace(config, multitask_iql=own)
+
+
 # Methods that are another one with a setting changed.
 _VARIANTS: dict[str, tuple[str, Callable[[RunConfig], RunConfig]]] = {
     ALONE: (OWN, single_task),
     NO_ENTROPY: (OWN, no_entropy),
+    AS_PUBLISHED: (OWN, as_published),
 }
 # Temperatures of acting, the sharpest last, and what validation patients must keep: a
 # little more than the clinical test asks of others.

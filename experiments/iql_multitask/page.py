@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from experiments.config import RunConfig
-from experiments.iql_multitask import clinical, dosing, scores, sections
+from experiments.iql_multitask import clinical, dosing, overview, scores, sections
 from experiments.iql_multitask.config import ALONE, CLONED, OWN, SHARPENED
 from experiments.iql_multitask.labels import DRAWN, LABELS, NOTES, acting, of
 from experiments.report import estimates
@@ -59,6 +59,11 @@ def make(
                 "What do they do to patients?",
                 sections.outcomes(found["policies"], config.patients),
             ),
+            (
+                "all",
+                "All policies at a glance",
+                overview.block(found["clinical"], found["off_policy"]),
+            ),
             ("tests", "Do they dose as asked?", sections.tests(found["clinical"])),
             (
                 "parts",
@@ -78,7 +83,7 @@ def make(
             (
                 "estimates",
                 "What do held-out stays say?",
-                scores.off_policy(found["off_policy"]),
+                scores.off_policy(found["off_policy"], found["policies"]),
             ),
             (
                 "belief",
@@ -129,6 +134,32 @@ def findings(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
     return said or ["Nothing was judged."]
 
 
+def _unproved(own: Sequence[Mapping[str, Any]], policy: str) -> str:
+    """What held-out stays say where no simulator knows better."""
+    value, low, high = (
+        float(np.mean([r[key] for r in own])) for key in ("value", "low", "high")
+    )
+    ess = [r["ess"] for r in own]
+    doubt = ", too few to be believed" if any(map(off_policy.few, ess)) else ""
+    return (
+        f"{LABELS[policy]}, softened: WDR from held-out stays "
+        f"{_with_ends(value, low, high)}, resting on {min(ess):.0f} effective patients "
+        f"or more{doubt}."
+    )
+
+
+def _usual(rows: Sequence[Mapping[str, Any]]) -> str:
+    for r in rows:
+        if r["estimator"] == "mean return":
+            ends = _with_ends(r["value"], r["low"], r["high"])
+            return f" Clinicians' stays returned {ends}."
+    return ""
+
+
+def _with_ends(value: float, low: float, high: float) -> str:
+    return f"{value:.2f} [{low:.2f} to {high:.2f}]".replace("-", "−")
+
+
 def _signed(gap: estimates.Estimate) -> str:
     ends = ""
     if gap.low is not None and gap.high is not None:
@@ -138,13 +169,11 @@ def _signed(gap: estimates.Estimate) -> str:
 
 
 def _estimate(rows: Sequence[Mapping[str, Any]], policy: str) -> str:
-    own = [
-        r
-        for r in rows
-        if (r["policy"], r["estimator"]) == (policy, "wdr") and r["truth"] is not None
-    ]
+    own = [r for r in rows if (r["policy"], r["estimator"]) == (policy, "wdr")]
     if not own:
         return ""
+    if any(r["truth"] is None for r in own):
+        return _unproved(own, policy) + _usual(rows)
     off = np.mean([r["value"] - r["truth"] for r in own])
     near = sum(abs(r["value"] - r["truth"]) <= 0.1 * abs(r["truth"]) for r in own)
     held = sum(r["low"] <= r["truth"] <= r["high"] for r in own)

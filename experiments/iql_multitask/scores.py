@@ -22,8 +22,13 @@ from experiments.report.words import Measure
 from omgrl_jax.evaluation import off_policy as off_policy_lib
 
 
-def off_policy(rows: Sequence[Row]) -> Block:
-    """Estimates from held-out stays, beside the truth."""
+def off_policy(rows: Sequence[Row], judged: Sequence[Row]) -> Block:
+    """Estimates from held-out stays, beside the truth.
+
+    Args:
+      rows: the estimates.
+      judged: what policies did to new virtual patients; empty for records.
+    """
     learned = [r for r in rows if r["policy"] != "clinicians"]
     known = [r for r in learned if r.get("truth") is not None]
     cells = []
@@ -45,7 +50,8 @@ def off_policy(rows: Sequence[Row]) -> Block:
         if r["policy"] == "clinicians":
             ends = tables.show_ends(r["low"], r["high"])
             text = f"{r['value']:.3f} [{ends}]"
-            cells.append([LABELS["clinicians"], text, "–", "–", "–", "–"])
+            real = estimates.over_seeds(of(judged, "clinicians", "-"), "value")
+            cells.append([LABELS["clinicians"], text, "–", "–", "–", tables.show(real)])
     head = ["Policy, softened", "WDR", "WIS", "FQE", "Effective patients", "Truth"]
     note = (
         f"{SPREAD} In brackets: 95 % bootstrap interval over patients, averaged over "
@@ -106,7 +112,7 @@ def belief(rows: Sequence[Row], judged: Sequence[Row]) -> Block:
         f"{SPREAD} Promised: mean of the method's own values over the first states of "
         "held-out patients; true: what the policy earns; highest value: of any action "
         "in a training state; best return: the largest sum of rewards still to come in "
-        "one, which no value can exceed without being wrong."
+        "one: the true value of no state and action is larger."
     )
     measure = Measure("What methods promise of themselves", "value")
     picture = forest.picture(entries, measure, "Mean value of held-out first states.")

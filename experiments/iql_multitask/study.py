@@ -14,7 +14,7 @@ from experiments.iql_multitask.config import CLONED, REFERENCES, StudyConfig
 from experiments.iql_multitask.learning import Learned
 from experiments.task import Task
 from omgrl_jax.evaluation import off_policy
-from omgrl_jax.runtime import storage
+from omgrl_jax.runtime import mappings, storage
 
 Rows = dict[str, list[dict[str, Any]]]
 SECTIONS = ("policies", "clinical", "curves", "off_policy", "belief")
@@ -50,6 +50,7 @@ def run(
             path = out / "units" / f"{unit}.json"
             if not path.is_file():
                 storage.atomic_write(path, json.dumps(judge(unit)))
+                mappings.forget_programs()
             for name, rows in json.loads(path.read_text()).items():
                 found[name] += rows
     estimating.warn(

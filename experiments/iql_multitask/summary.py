@@ -12,8 +12,8 @@ def table(found: Mapping[str, Sequence[labels.Row]]) -> str:
     Args:
       found: of `study.run`.
     """
-    lines = [f"{'policy':<40}{'value':>16}{'survival':>16}{'tests':>8}{'WDR':>16}"]
-
+    head = f"{'policy':<40}{'value':>16}{'survival':>16}{'tests':>8}"
+    lines = [f"{head}{'WDR, softened':>16}{'its truth':>16}"]
     everyone = [*found["policies"], *found["clinical"]]
     for policy in labels.shown(everyone):
         for mode in labels.ACTED:
@@ -34,7 +34,7 @@ def table(found: Mapping[str, Sequence[labels.Row]]) -> str:
                 f"{labels.acting(policy, mode):<40}{_text(own, 'value'):>16}"
                 f"{_text(own, 'survived'):>16}"
                 f"{f'{passed}/{len(judged)}' if judged else '':>8}"
-                f"{_text(estimated, 'value'):>16}"
+                f"{_text(estimated, 'value'):>16}{_text(estimated, 'truth'):>16}"
             )
     return "\n".join(lines)
 
