@@ -11,7 +11,7 @@ report/index.html, and prints means with their spread. Every setting is kept whe
 complete: the same command goes on where it stopped.
 
 A setting takes about a third of the time of `experiments.omg_rl`; there are about
-thirty. What equals the unchanged setting is not trained again, and states that the
+forty. What equals the unchanged setting is not trained again, and states that the
 dataset does not offer are left out: missingness indicators need
 `data_prep.virtual --indicators=true`, or `data_prep.mimic3` with the same flag.
 """
@@ -25,9 +25,8 @@ from typing import Any
 import pandas as pd
 from absl import flags, logging
 
-from experiments import printing
+from experiments import printing, repeating
 from experiments.config import RunConfig
-from omgrl_jax.learners.reward import INPUTS
 from omgrl_jax.ops.irl import MODES
 from omgrl_jax.runtime import devices, metrics, script, storage
 from omgrl_jax.runtime import flags as config_flags
@@ -41,7 +40,7 @@ AS_GIVEN = "as given"
 GROUPS: dict[str, tuple[dict[str, Any], ...]] = {
     "modes": tuple(
         {"reward_inputs": inputs, "reward_mode": mode}
-        for inputs in INPUTS
+        for inputs in ("state_action", "outcome")
         for mode in MODES
     ),
     "experts": ({"reward_append_experts": False},),
@@ -63,6 +62,17 @@ GROUPS: dict[str, tuple[dict[str, Any], ...]] = {
         {"reward_average": 0.0},
         {"reward_average": 0.97},
         {"reward_power": 0.5},
+    ),
+    # What could make r_psi more than imitation, each over the same parts.
+    "reward_options": (
+        {"reward_inputs": "next_state"},
+        {"reward_shaping": True},
+        {"omg_rl_behaviour": "removed"},
+        {"reward_members": 4, "reward_caution": 1.0},
+        {"omg_rl_reward_epochs": 100},
+        {"omg_rl_reward_patience": 20},
+        {"reward_least_ess": 0.1},
+        {"omg_rl_penalty": 1.0},
     ),
     "entropy": tuple({"agent_entropy_coefficient": value} for value in (0.1, 0.3, 1.0)),
     "state": tuple({"state": state} for state in ("paper", "full", "history")),
@@ -153,7 +163,9 @@ def run(
         name = "base" if label == AS_GIVEN else label.replace(" ", "+")
         folders.setdefault(one, name)
     every = [cells.Cell(name, one) for one, name in folders.items()]
+    clock = repeating.Clock()
     results = cells.run_all(study, every, with_baselines=["base"])
+    clock.lap("settings")
     labelled = {label: results[folders[one]] for label, one in chosen.items()}
     table = cells.seed_table(labelled, "stochastic").rename(columns={"cell": "setting"})
     metrics.write_csv(out / "ablations.csv", table)
@@ -161,6 +173,7 @@ def run(
         **results["base"],
         "title": f"OMG-RL, one setting changed at a time, on {task.schema.name}",
         "ablation": ablation_rows(table),
+        **repeating.sections(clock),
     }
     storage.atomic_write(out / "results.json", json.dumps(merged, allow_nan=False))
     page.write(out)

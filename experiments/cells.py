@@ -18,7 +18,7 @@ from experiments import collect, fitting, held_out, judging, training, treating,
 from experiments import task as task_lib
 from experiments.config import RunConfig, claim, flat
 from omgrl_jax.runtime import flags as config_flags
-from omgrl_jax.runtime import storage
+from omgrl_jax.runtime import mappings, storage
 
 _KEPT_TASKS = 2  # a dataset in memory twice is enough: cells come in order
 
@@ -92,7 +92,7 @@ class Study:
 
         Returns:
           The sections of its `results.json`: `policies`, `reward_alignment`,
-          `learning`, ...
+          `support`, `ood_safety`, `learning`, ...
 
         Raises:
           ValueError: if the cell's folder holds another setting.
@@ -105,6 +105,7 @@ class Study:
         logging.info("Cell %s", cell.name)
         results = self._judge(cell, self._train(config, out), baselines)
         storage.atomic_write(path, json.dumps(results, allow_nan=False))
+        mappings.forget_programs()
         return results
 
     def _train(self, config: RunConfig, out: pathlib.Path) -> dict[str, Any]:
@@ -117,9 +118,11 @@ class Study:
         policies = judging.model_policy_rows(*shared, baselines=baselines)
         policies += held_out.policy_rows(*shared)
         alignment: list[dict[str, Any]] = []
+        safety: list[dict[str, Any]] = []
         if truth.known(task):
             treated = treating.treat_all(*shared, baselines=baselines)
             policies += treating.policy_rows(treated)
+            safety = treating.safety_rows(*shared, treated, baselines=baselines)
             if judging.learned_rewards(trained, 0):
                 cases = self._cases(config.before_training())
                 alignment = truth.alignment_rows(*shared, cases)
@@ -129,6 +132,8 @@ class Study:
                 "kind": task.schema.kind,
                 **collect.dataset_sections(task, pathlib.Path(self.directory)),
                 "policies": policies,
+                "support": held_out.support_rows(*shared),
+                "ood_safety": safety,
                 "reward_alignment": alignment,
                 "learning": collect.learning_rows(config, trained),
                 "config": {**flat(config), "state": task.state},
@@ -171,7 +176,8 @@ def seed_table(results: dict[str, dict[str, Any]], mode: str) -> pd.DataFrame:
     Returns:
       Columns `cell`, `policy`, `seed`; the measures of the true simulator where there
       is one, else of the model (`world` says which); `model_r_p` and `model_r_psi`, the
-      returns an hour in the model; `log_prob` and `agreement` with held-out doses;
+      returns an hour in the model; `promised` or `promised_psi`, what the method's own
+      critic promises (`promises`); `log_prob` and `agreement` with held-out doses;
       the rank correlations of r_psi (`within_state`, ...) and `ess`, the mean effective
       sample size, where a reward was learned.
     """
@@ -196,6 +202,7 @@ def _beside(sections: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
         same = all(other[k] == row[k] for k in ("policy", "mode", "seed"))
         if same and other["world"] == "model":
             found |= {f"model_{k}": other[k] for k in ("r_p", "r_psi") if k in other}
+            found |= {k: v for k, v in other.items() if k.startswith("promised")}
         if other["world"] == "records" and _same_run(other, row):
             found |= {k: other[k] for k in ("log_prob", "agreement") if k in other}
     learned = [r for r in sections["learning"] if r["algorithm"] == row["policy"]]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments import judging
+from experiments import curves, judging, losses
 from experiments.config import RunConfig, flat
 from experiments.fitting import Models
 from experiments.report import estimates
@@ -36,35 +36,13 @@ def figures(
 ) -> dict[str, Any]:
     """Member losses, dose heatmap and reward curve of the first seed."""
     out = {
-        "member_losses": member_losses(task, models),
-        "dose_heatmap": judging.dose_heatmap(
-            task, judging.learned_policies(trained, 0)
-        ),
+        "member_losses": losses.member_losses(task, models),
+        "dose_heatmap": curves.dose_heatmap(task, judging.learned_policies(trained, 0)),
     }
     learned = judging.learned_rewards(trained, 0)
     if "r_psi" in learned:
-        out["reward_curve"] = judging.reward_curve(task, models, *learned["r_psi"])
+        out["reward_curve"] = curves.reward_curve(task, models, *learned["r_psi"])
     return out
-
-
-def member_losses(task: Task, models: Models) -> dict[str, Any]:
-    """Fig. 1: losses of every member, and what persistence would score."""
-    losses = models.fitted[0].losses
-    rows = np.asarray(task.validation.transitions)
-    dynamic = np.array(task.space.dynamic, int)
-    states = np.asarray(task.validation.states)[:, dynamic]
-    change = states[rows + 1] - states[rows]
-    # The best Gaussian that predicts no change: its likelihood at the observed spread.
-    variance = np.maximum(np.mean(change**2, axis=0), 1e-8)
-    persistence = float(np.mean(0.5 * (np.log(2 * np.pi * variance) + 1.0)))
-    validation = losses["features.validation"].T
-    return {
-        "epochs": list(range(1, validation.shape[1] + 1)),
-        "train": losses["features.train"].T.tolist(),
-        "validation": validation.tolist(),
-        "elites": [int(i) for i in losses["features.elites"]],
-        "persistence": persistence,
-    }
 
 
 def dataset_sections(task: Task, directory: pathlib.Path) -> dict[str, Any]:

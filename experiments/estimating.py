@@ -6,7 +6,8 @@ carry their interval, effective sample size and largest weight, and the truth wh
 simulator knows it.
 """
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import jax
@@ -79,6 +80,7 @@ def off_policy_rows(
                 judged,
             )
             truth = true_value(config, task, policy, judged, seed)
+            # The largest weights of all: no other estimator rests on fewer patients.
             if off_policy.doubtful(found["wdr"]):
                 doubted.add(name)
             for estimator, one in {**found, "model": believed}.items():
@@ -101,21 +103,52 @@ def warn(doubted: Iterable[str]) -> None:
 
 
 def calibration_rows(task: Task, models: Models) -> list[dict[str, Any]]:
-    """Reliability of the first seed's calibrated behaviour policy on held-out stays."""
-    policy, params = calibrated(task, models, 0)
+    """Reliability of the calibrated behaviour policies on held-out stays.
+
+    Args:
+      task: the task.
+      models: fitted models.
+
+    Returns:
+      A row for each bin of predicted probabilities, pooled over doses and seeds:
+      `predicted`, `observed` and `count`, the decisions in it in the mean over seeds.
+    """
     rows = task.test.transitions
-    log_probs = judging.log_probs(policy, params, task.test.states[rows])
-    found = calibration.calibration(log_probs, task.test.actions[rows])
-    curve = jax.tree.map(np.asarray, found.actions)
+    curves = []
+    for index in range(len(models.fitted)):
+        policy, params = calibrated(task, models, index)
+        log_probs = judging.log_probs(policy, params, task.test.states[rows])
+        found = calibration.calibration(log_probs, task.test.actions[rows])
+        curves.append(jax.tree.map(np.asarray, found.actions))
+    return pooled(curves)
+
+
+def pooled(curves: Sequence[calibration.Reliability]) -> list[dict[str, Any]]:
+    """Several reliability curves [A, K] over the same decisions as one.
+
+    Args:
+      curves: one for each seed.
+
+    Returns:
+      As `calibration_rows`. Seeds share their patients, so that a count over all of
+      them would hide how few there are: it is that of one seed, rounded up.
+    """
+    counts = np.concatenate([curve.count for curve in curves])
+    means = {
+        name: np.concatenate([getattr(curve, name) for curve in curves])
+        for name in ("predicted", "observed")
+    }
     out = []
-    for k in range(curve.count.shape[1]):
-        count = float(curve.count[:, k].sum())
-        if count == 0:
+    for k in range(counts.shape[1]):
+        kept = counts[:, k] > 0  # the others hold NaN
+        if not kept.any():
             continue
-        shares = np.nan_to_num(curve.count[:, k]) / count
-        predicted = float(np.nansum(shares * np.nan_to_num(curve.predicted[:, k])))
-        observed = float(np.nansum(shares * np.nan_to_num(curve.observed[:, k])))
-        out.append({"predicted": predicted, "observed": observed, "count": int(count)})
+        weights = counts[kept, k]
+        row: dict[str, Any] = {
+            name: float(np.average(values[kept, k], weights=weights))
+            for name, values in means.items()
+        }
+        out.append({**row, "count": math.ceil(weights.sum() / len(curves))})
     return out
 
 

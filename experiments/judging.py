@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments import promises
 from experiments.config import RunConfig
 from experiments.fitting import Models
 from experiments.task import Task, last_values
 from experiments.training import Trained
-from omgrl_jax.data import scales as scales_lib
-from omgrl_jax.evaluation import alignment, dynamics, in_model
+from omgrl_jax.evaluation import dynamics, in_model
 from omgrl_jax.models import world as world_lib
 from omgrl_jax.types import Params, Policy, Transition
 
@@ -144,7 +144,8 @@ def model_policy_rows(
       baselines: score the simple policies and the clinicians as well.
 
     Returns:
-      A row for each seed, policy and mode; none where no test stay is long enough.
+      A row for each seed, policy and mode, with what the policy's own critic promises
+      (`promises`); none where no test stay is long enough.
     """
     hours = config.model_hours
     rows_at = in_model.stay_starts(task.test, hours)
@@ -183,10 +184,13 @@ def model_policy_rows(
         if baselines:
             named |= baseline_policies(task, models, index)
         for name, (policy, params) in named.items():
+            one = trained.get(name)
+            said = promises.promised(one, index, starts) if one else {}
             for mode in ways(name):
                 run = compiled(policy.log_probs)
                 found = run(world, params, psi, key, mode == "greedy")
-                rows.append(_row(name, mode, "model", seed, found))
+                row = _row(name, mode, "model", seed, found)
+                rows.append(row | said.get(mode, {}))
         if not baselines:
             continue
         records = world_lib.relabel(models.world, world, task.test)
@@ -194,99 +198,6 @@ def model_policy_rows(
         found = in_model.score(task.space, world, courses, value, psi)
         rows.append(_row("clinicians", "-", "model", seed, found))
     return rows
-
-
-def dose_heatmap(task: Task, named: dict[str, tuple[Policy, Params]]) -> Any:
-    """Probability of each dose by last measured value, clinicians beside the agents.
-
-    Args:
-      task: the task.
-      named: policies to show.
-
-    Returns:
-      The report's section, None where the task has no monitored channel. Bins with ten
-      rows or fewer stay empty.
-    """
-    if task.space.target is None:
-        return None
-    channel, low, high = task.space.target
-    z = jnp.asarray(last_values(task, "test", channel))[:, None]
-    scale = jax.tree.map(lambda x: x[channel : channel + 1], task.scales.channel)
-    value = np.asarray(scales_lib.Standardiser(*scale).invert(z))[:, 0]
-    rows = np.asarray(task.test.transitions)
-    edges = np.round(low + (high - low) * np.array([-1, -0.5, -0.25, 0, 0.5, 1, 1.5]))
-    bins = np.digitize(value[rows], edges)
-    states = task.test.states[rows]
-    actions = np.asarray(task.test.actions[rows])
-    shown = {"clinicians": np.eye(task.space.num_actions)[actions]}
-    for name, (policy, params) in named.items():
-        shown[name] = np.exp(log_probs(policy, params, states))
-
-    def cells(probabilities: np.ndarray) -> list[list[float | None]]:
-        table: list[list[float | None]] = []
-        for b in range(edges.size + 1):
-            here = bins == b
-            count = int(here.sum())
-            mean = probabilities[here].mean(axis=0) if count > 10 else None
-            empty = [None] * task.space.num_actions
-            table.append(empty if mean is None else [float(x) for x in mean])
-        return table
-
-    return {
-        "aptt_edges": edges.tolist(),
-        "dose_labels": labels(task),
-        "policies": {name: cells(p) for name, p in shown.items()},
-    }
-
-
-def reward_curve(
-    task: Task, models: Models, reward: Reward, params: Params
-) -> dict[str, Any] | None:
-    """r_psi against the predicted channel, by dose, over held-out states.
-
-    Args:
-      task: the task.
-      models: fitted models; the first seed's world is used.
-      reward: r_psi, `(params, transitions) -> rewards`.
-      params: its parameters.
-
-    Returns:
-      The report's section, None without a monitored channel.
-    """
-    if task.space.target is None:
-        return None
-    channel, low, high = task.space.target
-    rows = np.asarray(task.test.transitions)[:4000]
-    values, outcome = alignment.reward_table(
-        reward,
-        params,
-        models.world.dynamics,
-        models.fitted[0].world,
-        task.test.states[rows],
-        task.space.num_actions,
-    )
-    raw = np.asarray(task.scales.channel.invert(jnp.asarray(outcome)))[..., channel]
-    width = (high - low) / 8
-    edges = np.arange(low - 8 * width, high + 12 * width, width)
-    centres = 0.5 * (edges[1:] + edges[:-1])
-    where = np.digitize(raw, edges) - 1
-
-    def mean_at(table: np.ndarray, index: np.ndarray) -> list[float | None]:
-        found = [table[index == b] for b in range(centres.size)]
-        return [float(x.mean()) if x.size > 10 else None for x in found]
-
-    recorded = where[np.arange(rows.size), np.asarray(task.test.actions[rows])]
-    counts = np.array([(recorded == b).sum() for b in range(centres.size)], float)
-    counts[counts <= 10] = 0.0  # few hours are few people: as if there were none
-    return {
-        "aptt": centres.tolist(),
-        "dose_labels": labels(task),
-        "values": [
-            mean_at(values[:, a], where[:, a]) for a in range(task.space.num_actions)
-        ],
-        "mean": mean_at(values, where),
-        "density": (counts / max(counts.sum(), 1.0)).tolist(),
-    }
 
 
 def labels(task: Task) -> list[str]:

@@ -7,24 +7,18 @@ about doses, trains the algorithms over all seeds as one batch, judges them and 
 report/index.html, metrics.csv, summary.json and results.json. Killed at any moment, the
 same command goes on where it stopped and ends with the same numbers.
 
-One seed on 600 virtual stays takes about two minutes on two cores.
+One seed on 600 virtual stays takes two to six minutes on two cores.
 """
 
 import pathlib
-import re
-import shlex
-import sys
-import time
-from importlib import metadata
 from typing import Any
 
 from absl import flags
 
+from experiments import repeating
 from experiments.config import ALGORITHMS, Problem, RunConfig, claim, flat
 from omgrl_jax.runtime import devices, script, storage
 from omgrl_jax.runtime import flags as config_flags
-
-PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "numpy", "pandas", "omgrl_jax")
 
 
 def define_flags() -> None:
@@ -72,7 +66,7 @@ def run(
     from experiments import task as task_lib
     from experiments.report import page
 
-    clock = Clock()
+    clock = repeating.Clock()
     task = task_lib.load(
         directory, config.state, config.rollout.horizon, config.train_stays
     )
@@ -109,9 +103,7 @@ def run(
         **sections,
         "learning": collect.learning_rows(config, trained),
         "config": {**flat(config), "state": task.state},
-        "versions": {name: _version(name) for name in PACKAGES},
-        "timing": clock.laps,
-        "commands": ["python -m experiments.omg_rl " + shown_arguments(sys.argv[1:])],
+        **repeating.sections(clock),
     }
     collect.write(out, config, trained, results)
     report = page.write(out)
@@ -176,34 +168,6 @@ def try_algorithms(config: RunConfig, task: Any) -> None:
             raise ValueError(
                 f"--algorithms={given}: {error}; or leave out {name}"
             ) from error
-
-
-def shown_arguments(arguments: list[str]) -> str:
-    """The command line for a shared report; paths, which name users, cut short."""
-    cut = [re.sub(r"=.*/(?=[^/]+/?$)", "=", argument) for argument in arguments]
-    return shlex.join(cut)
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "not installed"
-
-
-class Clock:
-    """Seconds by stage."""
-
-    def __init__(self) -> None:
-        """Starts the clock."""
-        self.laps: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def lap(self, name: str) -> None:
-        """Ends a stage."""
-        now = time.perf_counter()
-        self.laps[name] = round(now - self._last, 1)
-        self._last = now
 
 
 if __name__ == "__main__":

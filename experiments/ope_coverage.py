@@ -13,11 +13,12 @@ All replicates of a chunk run as one compiled program.
 
 Writes coverage.csv (a row for each estimator, shift and replicate: estimate, low, high,
 effective patients and largest weight at the last step, truth, truth_error),
-summary.csv, coverage.svg and coverage.png, and prints the summary: bias, spread and
-root mean squared error of the estimates, the share of intervals that hold the truth
-with its standard error, their median width, and the median effective number of
-patients. Where the truth is simulated, its standard error is in truth_error: keep it
-well below the errors that are to be seen. Estimates that are not finite are counted
+summary.csv, coverage.svg, coverage.png and report/index.html, and prints the summary:
+bias, spread and root mean squared error of the estimates, the share of intervals that
+hold the truth with its standard error, their median width, and the median effective
+number of patients and largest weight. Shifts at which too few patients count are named
+in a warning. Where the truth is simulated, its standard error is in truth_error: keep
+it well below the errors that are to be seen. Estimates that are not finite are counted
 (`undefined`) and left out of the errors; they never hold the truth.
 
 Every finished chunk is kept: the same command goes on where it stopped.
@@ -40,7 +41,6 @@ from omgrl_jax.runtime import flags as config_flags
 
 TRUTH = ("truth", "truth_error")
 FIELDS = ("value", "low", "high", "ess", "largest")
-SHOWN = ("truth", "bias", "spread", "rmse", "coverage", "width", "ess")
 
 
 def make(config: Config) -> Problem:
@@ -76,58 +76,6 @@ def run(config: Config, out: pathlib.Path) -> pd.DataFrame:
     parts = [_load(_chunk(out, start)) for start in starts]
     found = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
     return _rows(config, found)
-
-
-def summarise(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row for each estimator and shift.
-
-    Args:
-      rows: the rows of `run`.
-
-    Returns:
-      Bias, spread and root mean squared error of the estimates that are finite, the
-      number of others, coverage, median width of the intervals and median effective
-      patients. An interval that is not defined does not cover.
-    """
-    lines = []
-    for (name, shift), part in rows.groupby(["estimator", "shift"], sort=False):
-        error = part["estimate"] - part["truth"]
-        error = error.where(np.isfinite(error))
-        covers = (part["low"] <= part["truth"]) & (part["truth"] <= part["high"])
-        line = {
-            "estimator": name,
-            "shift": shift,
-            "replicates": len(part),
-            "truth": part["truth"].mean(),
-            "truth_error": part["truth_error"].mean(),
-            "bias": error.mean(),
-            "spread": error.std(ddof=1) if len(part) > 1 else 0.0,
-            "undefined": int(error.isna().sum()),
-            "rmse": float(np.sqrt(np.mean(np.square(error)))),
-            "coverage": covers.mean(),
-            "width": (part["high"] - part["low"]).median(),
-            "ess": part["ess"].median(),
-        }
-        lines.append(line)
-    return pd.DataFrame(lines)
-
-
-def table(summary: pd.DataFrame) -> str:
-    """The summary as text, a block for each shift."""
-    from experiments.ope.drawing import coverage_error
-
-    lines = []
-    for shift, part in summary.groupby("shift", sort=False):
-        head = "".join(f"{name:>16}" for name in SHOWN)
-        lines.append(f"{f'shift {shift:g}':<12}{head}")
-        for _, row in part.iterrows():
-            cells = {name: f"{row[name]:.4g}" for name in SHOWN}
-            error = coverage_error(row["coverage"], row["replicates"])
-            cells["coverage"] = f"{row['coverage']:.3f} ± {error:.3f}"
-            cells["ess"] = f"{row['ess']:.1f}"
-            line = "".join(f"{cells[name]:>16}" for name in SHOWN)
-            lines.append(f"{row['estimator']:<12}{line}")
-    return "\n".join(lines)
 
 
 def _chunk(out: pathlib.Path, start: int) -> pathlib.Path:
@@ -183,18 +131,23 @@ def define_flags() -> None:
 
 def main() -> None:
     """Runs the study that the flags describe."""
-    from experiments.ope import drawing
+    # Not at the top: they import every algorithm, or need matplotlib.
+    from experiments import estimating
+    from experiments.ope import drawing, page
+    from experiments.ope import summary as summary_lib
 
     config, out = config_flags.read(Config), pathlib.Path(flags.FLAGS.out)
     devices.configure_host_devices()
     rows = run(config, out)
-    summary = summarise(rows)
+    summary = summary_lib.summarise(rows)
     metrics.write_csv(out / "coverage.csv", rows)
     metrics.write_csv(out / "summary.csv", summary)
     for kind in ("svg", "png"):
         picture = drawing.write(summary, config.ope.level, kind)
         storage.atomic_write(out / f"coverage.{kind}", picture)
-    print(table(summary))
+    print(summary_lib.table(summary))
+    estimating.warn(f"shift {shift:g}" for shift in summary_lib.doubted(summary))
+    print(f"\nReport: {page.write(out, config, summary)}")
 
 
 if __name__ == "__main__":

@@ -11,17 +11,19 @@ a cell train as one batch; a cell that is complete is kept, so that the same com
 goes on where it stopped. Writes paper.csv (a row for each cell, policy and seed),
 results.json and report/index.html, with the paper's published numbers beside ours: its
 data are not public, so that only the shapes can be compared.
+
+On two cores a cell of ten seeds takes four to ten minutes, the whole about two to three
+hours.
 """
 
 import dataclasses
 import json
 import pathlib
 from collections.abc import Sequence
-from typing import Any
 
-from absl import flags
+from absl import flags, logging
 
-from experiments import printing
+from experiments import paper_results, printing, repeating
 from experiments.config import RunConfig, preset
 from omgrl_jax.runtime import devices, metrics, script, storage
 from omgrl_jax.runtime import flags as config_flags
@@ -30,41 +32,7 @@ MAIN = ("omg_rl", "combo")
 MODEL_BASED = ("mopo", "morel")
 MODEL_FREE = ("cql", "bcq", "iql", "sac", "ddqn")
 REWARD_LEARNING = ("airl", "iq_learn", "ml_irl", "reward_regression")
-EXPERT_STAYS = (100, 300, 500, 1000, 1500)
 MEASURES = ("r_p", "in_range", "above", "success", "model_r_p")
-SOURCE = "Lim and Lee 2024, arXiv 2409.13299"
-
-
-def published() -> list[dict[str, Any]]:
-    """The paper's own numbers, with where they stand."""
-    table = zip(EXPERT_STAYS, (11.70, 16.70, 19.5, 15.4, 12.74), strict=True)
-    rows = [
-        {
-            "figure": "Table II",
-            "quantity": f"return, {stays} expert stays",
-            "value": value,
-            "stays": stays,
-        }
-        for stays, value in table
-    ]
-    rows.append(
-        {
-            "figure": "Fig. 1",
-            "quantity": "validation loss of every member, at most",
-            "value": 0.2,
-        }
-    )
-    rows.append(
-        {
-            "figure": "later version",
-            "quantity": "treatment success of the agent, mean of ten runs",
-            "value": 0.60,
-            "policy": "omg_rl",
-            # The authors' code: any predicted reward of at least .2.
-            "measure": "success_any_0.2",
-        }
-    )
-    return [{**row, "source": SOURCE} for row in rows]
 
 
 def cells_of(config: RunConfig, stays: int) -> dict[str, RunConfig]:
@@ -72,18 +40,53 @@ def cells_of(config: RunConfig, stays: int) -> dict[str, RunConfig]:
 
     Args:
       config: the main run's setting.
-      stays: training stays of the dataset; sizes of Table II above it are left out.
+      stays: training stays of the dataset; sizes of Table II above it are left out,
+        which `warn_of_sizes` tells.
     """
     found = {
         name: dataclasses.replace(config, algorithms=(name,))
         for name in (*MODEL_BASED, *MODEL_FREE, *REWARD_LEARNING)
     }
     alone = dataclasses.replace(config, algorithms=("omg_rl",))
-    for size in EXPERT_STAYS:
+    for size in paper_results.EXPERT_STAYS:
         if size <= stays and size != config.train_stays:
             found[f"stays_{size}"] = dataclasses.replace(alone, train_stays=size)
-    found["authors"] = preset("authors", alone)
+    # Over defaults, not over the main run: its entropy is not the authors'.
+    parts = ("agent", "rollout", "reward", "omg_rl")
+    usual = {name: getattr(RunConfig(), name) for name in parts}
+    found["authors"] = preset("authors", dataclasses.replace(alone, **usual))
     return found
+
+
+def chosen(wanted: dict[str, RunConfig], only: Sequence[str]) -> dict[str, RunConfig]:
+    """The cells that were asked for.
+
+    Args:
+      wanted: all there are.
+      only: names; all where empty.
+
+    Raises:
+      ValueError: on a name that is not there.
+    """
+    if any(name not in wanted for name in only):
+        raise ValueError(
+            f"--cells={','.join(only)}: choose among {', '.join(wanted)} (sizes above "
+            "the dataset's training stays are left out)"
+        )
+    return {name: wanted[name] for name in only or wanted}
+
+
+def warn_of_sizes(stays: int) -> None:
+    """Names the sizes of Table II that a dataset of so many training stays lacks."""
+    lacking = [str(n) for n in paper_results.EXPERT_STAYS if n > stays]
+    if lacking:
+        logging.warning(
+            "Table II is drawn without %s expert stays: --dataset has %d training "
+            "stays. Virtual patients for all of it: python -m data_prep.virtual "
+            "--stays=2000 --test=0.15 --out=DATA",
+            ", ".join(lacking),
+            stays,
+        )
 
 
 def run(
@@ -115,82 +118,26 @@ def run(
     study = cells.Study(directory, out, allow_git_worktree)
     task = study.task(config)
     models = study.model_folder(config)
-    wanted = cells_of(config, study.available_stays(config))
-    unknown = [name for name in only if name not in wanted]
-    if unknown:
-        raise ValueError(f"--cells={','.join(only)}: choose among {', '.join(wanted)}")
-    wanted = {name: wanted[name] for name in only or wanted}
+    stays = study.available_stays(config)
+    wanted = chosen(cells_of(config, stays), only)
+    if not only:
+        warn_of_sizes(stays)
+    clock = repeating.Clock()
     omg_rl.run(config, directory, out / "main", allow_git_worktree, models)
+    clock.lap("main run")
     main = json.loads((out / "main" / "results.json").read_text())
     results = cells.run_all(study, [cells.Cell(*item) for item in wanted.items()])
+    clock.lap("other cells")
     table = cells.seed_table({"main": main, **results}, "stochastic")
     metrics.write_csv(out / "paper.csv", table)
     merged = {
-        **main,
+        **paper_results.merged(config, main, results),
         "title": f"Every experiment of the OMG-RL paper, on {task.schema.name}",
-        "policies": main["policies"] + merged_policies(results),
-        "reward_alignment": main["reward_alignment"] + merged_alignment(results),
-        "expert_stays": expert_stays(config, main, results),
-        "published": published(),
+        **repeating.sections(clock),
     }
     storage.atomic_write(out / "results.json", json.dumps(merged, allow_nan=False))
     print(printing.seed_means(table, "cell", MEASURES))
     return page.write(out)
-
-
-def merged_policies(results: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of every other method; `authors` is OMG-RL under another name."""
-    rows = []
-    for name, sections in results.items():
-        if name.startswith("stays_"):
-            continue
-        called = {"omg_rl": "omg_rl_authors"} if name == "authors" else {}
-        for row in sections["policies"]:
-            rows.append({**row, "policy": called.get(row["policy"], row["policy"])})
-    return rows
-
-
-def merged_alignment(results: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    """How the rewards of the other methods rank doses, called by their method."""
-    return [
-        {**row, "reward": f"r_psi of {name}"}
-        for name, sections in results.items()
-        for row in sections["reward_alignment"]
-        if name in REWARD_LEARNING and row["reward"] == "r_psi"
-    ]
-
-
-def expert_stays(
-    config: RunConfig, main: dict[str, Any], results: dict[str, dict[str, Any]]
-) -> list[dict[str, Any]]:
-    """Table II: OMG-RL by number of expert stays, a row for each size and seed."""
-    sizes = {config.train_stays: main}
-    for name, sections in results.items():
-        if name.startswith("stays_"):
-            sizes[int(name.removeprefix("stays_"))] = sections
-    rows = []
-    for stays, sections in sorted(sizes.items()):
-        for seed in config.seed_list:
-            row: dict[str, Any] = {"stays": stays, "seed": seed}
-            row["return_r_p_model"] = last_return(sections, seed)
-            for found in sections["policies"]:
-                key = [found[k] for k in ("policy", "mode", "world", "seed")]
-                if key == ["omg_rl", "stochastic", "simulator", seed]:
-                    row |= {k: found[k] for k in ("r_p", "in_range", "above")}
-            rows.append({k: v for k, v in row.items() if v is not None})
-    return rows
-
-
-def last_return(sections: dict[str, Any], seed: int, points: int = 5) -> float | None:
-    """OMG-RL's return under r_p in its rollouts, mean of the last logged epochs."""
-    curve = [
-        (row["step"], row["value"])
-        for row in sections["learning"]
-        if (row["algorithm"], row["metric"]) == ("omg_rl", "return/r_p")
-        and row["seed"] == seed
-    ]
-    values = [value for _, value in sorted(curve)[-points:] if value is not None]
-    return sum(values) / len(values) if values else None
 
 
 def define_flags() -> None:

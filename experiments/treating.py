@@ -136,6 +136,7 @@ def safety_rows(
     models: Models,
     trained: dict[str, Trained],
     usual: Sequence[Treated],
+    baselines: bool = True,
 ) -> list[dict[str, Any]]:
     """Patients like those of the records, and others that no record shows.
 
@@ -145,6 +146,7 @@ def safety_rows(
       models: fitted models.
       trained: trained algorithms.
       usual: `treat_all` of this setting.
+      baselines: as given there.
 
     Returns:
       The report's rows `ood_safety`: outcomes by population, policy and seed; none
@@ -153,7 +155,7 @@ def safety_rows(
     if config.shifted_patients:
         return []
     other = dataclasses.replace(config, shifted_patients=True)
-    shifted = treat_all(other, task, models, trained)
+    shifted = treat_all(other, task, models, trained, baselines)
     return [
         {**row, "shift": shift}
         for shift, every in (("usual", usual), (SHIFT, shifted))

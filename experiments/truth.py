@@ -173,7 +173,21 @@ def alignment_rows(
     trained: dict[str, Trained],
     cases: list[intervention.Cases],
 ) -> list[dict[str, Any]]:
-    """r_psi, and the behaviour model's log-probability, against the true reward."""
+    """r_psi, and the behaviour model's log-probability, against the true reward.
+
+    Args:
+      config: the run's configuration.
+      task: the task.
+      models: fitted models.
+      trained: trained algorithms.
+      cases: `intervention_cases`.
+
+    Returns:
+      The report's rows: for each seed and reward the rank correlations of `Alignment`,
+      and `regret`, the true reward (r_p an hour, over the hours for which a dose is
+      held) lost by giving the dose that the reward puts first; none where no reward was
+      learned.
+    """
     if not judging.learned_rewards(trained, 0):
         return []
     distribution, _ = population(task, config.shifted_patients)
@@ -200,6 +214,7 @@ def alignment_rows(
         )
         chosen = np.asarray(simulation.dose_bins(edges, at.doses))
         for name, table in tables.items():
-            found = alignment.correlate(table, truth, chosen)
-            rows.append({"seed": seed, "reward": name, **found._asdict()})
+            found = alignment.correlate(table, truth, chosen)._asdict()
+            found["regret"] = alignment.regret(table, truth)
+            rows.append({"seed": seed, "reward": name, **found})
     return rows

@@ -5,6 +5,9 @@ from typing import Any
 from report_made_known import APTT, DOSES, OFFSETS, POLICIES
 from report_made_models import learning
 
+# What critics promise in the model: one knows its reward, the other learned it.
+PROMISES = {"combo": {"promised": 5.0}, "omg_rl": {"promised_psi": -3.0}}
+
 
 def policy_rows(world: str) -> list[dict[str, Any]]:
     rows = []
@@ -30,6 +33,8 @@ def policy_rows(world: str) -> list[dict[str, Any]]:
                         "above_100": above,
                     }
                 )
+                if world == "model":
+                    rows[-1] |= PROMISES.get(name, {})
     return rows
 
 

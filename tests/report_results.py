@@ -24,7 +24,12 @@ def build(kind: str = "virtual") -> dict[str, Any]:
         **study_sections(),
         "ood_safety": ood_safety(),
         "subgroups": subgroups("simulator" if kind != "records" else "model"),
-        "config": {"learning_rate": 5e-4, "reward_mode": "paper", "member_sizes": [4]},
+        "config": {
+            "learning_rate": 5e-4,
+            "reward_mode": "paper",
+            "member_sizes": [4],
+            "model_hours": 24,
+        },
         "versions": {"jax": "0.10.2", "numpy": "2.4.0"},
         "commands": ["python -m experiments.omg_rl --dataset=runs/demo --seeds=3"],
         "timing": {"dynamics_seconds": 12.5, "total_seconds": 100},

@@ -277,6 +277,9 @@ def test_the_policy_is_a_distribution_and_act_draws_from_it(name):
 
 def test_what_actions_are_worth_is_told_for_every_state(name):
     algorithm, data = compiled(name)[:2]
+    if algorithm.action_values is None:
+        assert name == "ogsrl"  # it values states alone
+        return
     first, state, _ = run(name, 0)
     observations = data.train.states[:4]
     q = algorithm.action_values(state, observations)

@@ -13,6 +13,7 @@ from data_prep import icu_sepsis as sepsis_logs
 from experiments import benchmark_tasks, benchmarks, config, fitting, training
 from experiments import task as task_lib
 from experiments.config import RunConfig
+from experiments.public_tasks import learning, summary
 from omgrl_jax.envs import cartpole, icu_sepsis
 from omgrl_jax.learners import dyna
 from omgrl_jax.learners import soft_actor_critic as sac
@@ -99,16 +100,16 @@ def test_solving_judges_a_policy_exactly():
     [("omg_rl", True), ("combo", True), ("cql", False), ("ddqn", False)],
 )
 def test_methods_tell_whether_they_roll_out_a_world(whole, name, rolling):
-    logs = benchmarks.prepare(TINY, whole, with_world=False)
-    assert benchmarks.rolls_out(logs, name) == rolling
+    logs = learning.prepare(TINY, whole, with_world=False)
+    assert learning.rolls_out(logs, name) == rolling
 
 
 def test_methods_that_cannot_learn_here_are_named(whole):
-    logs = benchmarks.prepare(TINY, whole, with_world=False)
+    logs = learning.prepare(TINY, whole, with_world=False)
     space = dataclasses.replace(logs.task.space, recorded_reward=None)
     without = logs._replace(task=logs.task._replace(space=space))
     with pytest.raises(ValueError, match="--algorithms: cql: this dataset defines no"):
-        benchmarks.rolls_out(without, "cql")
+        learning.rolls_out(without, "cql")
 
 
 def test_models_without_a_world(whole, tmp_path):
@@ -143,7 +144,7 @@ def test_a_run_judges_known_cloned_and_trained_policies(first, place):
     assert first.value.between(8, 500).all() and len(first) == len(found)
     stored = pd.read_csv(place / "run" / "benchmark.csv")
     pd.testing.assert_frame_equal(stored, first)
-    text = benchmarks.table(
+    text = summary.table(
         first, benchmark_tasks.BENCHMARKS["cartpole"].published
     ).splitlines()
     assert any(line.split()[:3] == ["expert", "-", "500"] for line in text)
@@ -181,7 +182,7 @@ def untrained(monkeypatch):
 
     fit = fitting.fit_all
     monkeypatch.setattr(fitting, "fit_all", fit_all)
-    monkeypatch.setattr(benchmarks, "train", train)
+    monkeypatch.setattr(learning, "train", train)
     return asked
 
 

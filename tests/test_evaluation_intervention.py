@@ -168,3 +168,22 @@ def test_a_row_without_an_opinion_counts_as_zero():
     assert found.recorded_pairs == 0.0
     constant = alignment.correlate(np.zeros((2, 4)), truth, np.array([0, 1]))
     assert constant == (0.0, 0.0, 0.0)
+
+
+def test_regret_is_what_the_scores_best_action_loses_of_the_best():
+    truth = np.array([[0.1, 0.7, 0.4], [0.9, -0.5, 0.2], [0.0, 0.3, 0.6]])
+    # Their best actions: 2, 0, 1. Lost: .7 - .4, nothing, .6 - .3; mean .6 / 3.
+    scores = np.array([[1.0, 2.0, 3.0], [5.0, 4.0, 4.9], [-3.0, -1.0, -2.0]])
+    assert alignment.regret(scores, truth) == pytest.approx(0.2)
+    # Only the order within a state counts, and the truth itself loses nothing.
+    moved = 10 * scores + np.array([[100.0], [-100.0], [0.0]])
+    assert alignment.regret(moved, truth) == pytest.approx(0.2)
+    assert alignment.regret(truth, truth) == 0.0
+
+
+def test_actions_of_one_score_are_taken_alike_often():
+    truth = np.array([[0.0, 0.6, 0.3], [0.2, 0.2, 0.8]])
+    # No opinion: .6 - .3 and .8 - .4. Two share the first place: .6 - .45 and .8 - .2.
+    assert alignment.regret(np.zeros((2, 3)), truth) == pytest.approx((0.3 + 0.4) / 2)
+    scores = np.array([[0.0, 1.0, 1.0], [1.0, 1.0, 0.0]])
+    assert alignment.regret(scores, truth) == pytest.approx((0.15 + 0.6) / 2)

@@ -161,6 +161,26 @@ def test_results_are_what_the_report_accepts(whole):
 
 
 @pytest.mark.slow
+def test_results_tell_promises_by_their_unit_the_fit_and_the_command(whole):
+    document = json.loads((whole[0] / "results.json").read_text())
+    assert document["commands"][0].startswith("python -m experiments.omg_rl --seeds=2")
+    units = {
+        (row["policy"], row["mode"]): name
+        for row in document["policies"]
+        for name in ("promised", "promised_psi")
+        if np.isfinite(row.get(name, np.nan))
+    }
+    both = ("stochastic", "greedy")
+    assert units == {("omg_rl", mode): "promised_psi" for mode in both} | {
+        ("combo", mode): "promised" for mode in both
+    }
+    losses = document["member_losses"]
+    assert len(losses["squared_error"]) == len(losses["elites"]) == 2
+    errors = [*losses["squared_error"], losses["persistence_squared"]]
+    assert np.all(np.isfinite(errors)) and min(errors) > 0
+
+
+@pytest.mark.slow
 def test_users_see_progress_and_no_chatter(whole):
     errors = whole[2]
     assert "omg_rl, 2 seeds" in errors and "world model, seed 1" in errors
@@ -283,12 +303,3 @@ def test_killed_runs_end_with_the_same_numbers(whole, script, tmp_path):
         assert expected[name].tobytes() == found[name].tobytes(), name
     metrics = (out / "metrics.csv").read_bytes()
     assert metrics == (whole[0] / "metrics.csv").read_bytes()
-
-
-def test_paths_in_the_shared_command_line_name_nobody():
-    from experiments import omg_rl
-
-    shown = omg_rl.shown_arguments(
-        ["--dataset=/home/jane/mimic/cohort", "--out=runs/a/", "--seeds=2"]
-    )
-    assert shown == "--dataset=cohort --out=a/ --seeds=2"

@@ -17,11 +17,13 @@ from experiments import (
     fitting,
     ground_truth,
     paper,
+    paper_results,
     printing,
 )
 from experiments.report import results
 from experiments.task import fewer_stays
 from omgrl_jax.data import dataset
+from omgrl_jax.models.ensemble import FitConfig
 from omgrl_jax.runtime import flags as config_flags
 
 
@@ -79,6 +81,9 @@ def test_ablations_compare_settings_on_the_same_worlds_and_patients(place, tmp_p
     assert shown[1]["recorded_pairs"] != shown[0]["recorded_pairs"]
     page = (out / "report" / "index.html").read_text()
     assert "agent_recorded_share = 1.0" in page
+    document = json.loads((out / "results.json").read_text())
+    assert document["commands"][0].startswith("python -m experiments.ablations ")
+    assert document["versions"]["jax"] and "settings" in document["timing"]
 
     # Run again, complete cells are read: nothing is trained, the table is the same.
     before = {p: p.stat().st_mtime_ns for p in (out / "cells").rglob("results.json")}
@@ -106,7 +111,18 @@ def test_the_paper_ends_with_one_report(place, tmp_path):
     document = json.loads((out / "results.json").read_text())
     assert [row["stays"] for row in document["expert_stays"]] == [20]
     assert math.isfinite(document["expert_stays"][0]["return_r_p_model"])
-    assert document["published"] == paper.published()
+    assert document["published"] == paper_results.published(document)
+    # Every method is judged on other patients and by its support, and by one r_psi.
+    for section in ("support", "ood_safety"):
+        rows = {row["policy"] for row in document[section]}
+        assert {"omg_rl", "combo", "cql", "behavioural_cloning"} <= rows, section
+    judged = json.loads((out / "cells" / "cql" / "results.json").read_text())
+    # A cell without baselines lets none treat the other patients either.
+    assert {row["policy"] for row in judged["ood_safety"]} == {"cql"}
+    (command,) = document["commands"]
+    assert command.startswith("python -m experiments.paper --seeds=1")
+    assert set(document["timing"]) == {"main run", "other cells"}
+    assert "jax" in document["versions"]
     assert (out / "report" / "index.html").is_file()
     assert "cql" in printed and "nan" not in printed.split("cell ")[0]
     # The main run and every cell stand on the same fitted models.
@@ -120,8 +136,8 @@ def test_the_papers_cells_cover_its_table_and_the_methods_it_lacks():
     found = paper.cells_of(base, stays=1200)
     others = (*paper.MODEL_BASED, *paper.MODEL_FREE, *paper.REWARD_LEARNING)
     assert set(found) >= {*others, "authors"}
-    # With the main run: every method but those for rewards recorded at the end.
-    later = {"dueling_cql", "linear_q", "multitask_iql"}
+    # With the main run: every method but those of the sister systems.
+    later = {"dueling_cql", "linear_q", "multitask_iql", "ogsrl"}
     assert {*others, *paper.MAIN, *later} == set(config.ALGORITHMS)
     sizes = {name: cell.train_stays for name, cell in found.items() if "stays" in name}
     assert sizes == {"stays_100": 100, "stays_300": 300, "stays_1000": 1000}
@@ -132,26 +148,22 @@ def test_the_papers_cells_cover_its_table_and_the_methods_it_lacks():
     assert authors.omg_rl.agent == authors.agent and authors.train_stays == 500
 
 
+def test_the_authors_settings_do_not_depend_on_the_main_runs():
+    base = config.RunConfig(train_stays=500, fit=FitConfig(members=3, elites=2))
+    changed = config.preset("recommended", base)
+    changed = config_flags.changed(changed, ["--omg_rl_conservatism=7"])
+    assert changed.reward.average > 0 and changed.agent.entropy_coefficient < 1
+    one, other = (paper.cells_of(c, 1200)["authors"] for c in (base, changed))
+    assert one == other and one.fit.members == 3
+    assert (one.agent.entropy_coefficient, one.reward.average) == (1.0, 0.0)
+
+
 @pytest.mark.parametrize(
     "path", sorted(config.PRESETS.glob("*.flags")), ids=lambda path: path.stem
 )
 def test_presets_are_settings_that_the_configuration_knows(path):
     found = config.preset(path.stem, config.RunConfig())
     assert found != config.RunConfig()
-
-
-def test_rewards_of_other_methods_are_called_by_their_method():
-    ranks = {"seed": 0, "within_state": 0.5}
-    rows = [{"reward": "r_psi", **ranks}, {"reward": "log_mu", **ranks}]
-    cells_done = {"airl": {"reward_alignment": rows}}
-    cells_done["stays_100"] = {"reward_alignment": rows}
-    assert paper.merged_alignment(cells_done) == [{"reward": "r_psi of airl", **ranks}]
-
-
-def test_published_numbers_are_those_of_table_two():
-    table = [r["value"] for r in paper.published() if r["figure"] == "Table II"]
-    assert table == [11.70, 16.70, 19.5, 15.4, 12.74]
-    assert all("2409.13299" in row["source"] for row in paper.published())
 
 
 def test_settings_are_the_flags_of_their_groups():
@@ -238,7 +250,7 @@ def test_two_cells_of_one_name_are_refused():
         cells.run_all(None, twice)
 
 
-def test_regret_is_what_combo_earns_more_on_the_same_seed():
+def test_behind_combo_is_what_combo_earns_more_on_the_same_seed():
     table = pd.DataFrame(
         {
             "policy": ["omg_rl", "omg_rl", "combo", "combo", "clinicians"],
@@ -246,9 +258,68 @@ def test_regret_is_what_combo_earns_more_on_the_same_seed():
             "r_p": [0.1, 0.2, 0.5, 0.3, 0.9],
         }
     )
-    found = ground_truth.with_regret(table)
-    np.testing.assert_allclose(found.regret[:2], [0.2, 0.3])
-    assert found.regret[2:].isna().all()
+    found = ground_truth.with_distance(table)
+    np.testing.assert_allclose(found.behind_combo[:2], [0.2, 0.3])
+    assert found.behind_combo[2:].isna().all()
+
+
+def test_cloned_clinicians_carry_what_their_log_probability_is_worth():
+    table = pd.DataFrame(
+        {
+            "policy": ["omg_rl", "behavioural_cloning", "behavioural_cloning"],
+            "seed": [0, 1, 0],
+            "within_state": [0.7, None, None],
+        }
+    )
+    alignment = [
+        {"seed": seed, "reward": reward, "within_state": value, "regret": 2 * value}
+        for seed, reward, value in (
+            (0, "r_psi", 0.7),
+            (0, "log_mu", 0.5),
+            (1, "log_mu", 0.4),
+        )
+    ]
+    found = ground_truth.with_imitation(table, alignment)
+    assert found.within_state.tolist() == [0.7, 0.4, 0.5]
+    assert found.regret[1:].tolist() == [0.8, 1.0] and np.isnan(found.regret[0])
+    assert "recorded_pairs" not in found
+
+
+@pytest.mark.slow
+def test_ground_truth_judges_every_condition_where_the_truth_is_known(place, tmp_path):
+    script = Script(place / "cache", None, "experiments.ground_truth")
+    out, names = tmp_path / "out", ["usual", "noisier clinicians", "shifted"]
+    # It makes its own data, and so has no flag for others'.
+    given = ["--undefok=dataset", f"--conditions={','.join(names)}"]
+    settings = {"seeds": 1, "epochs": 5, "interval": 5}
+    code, printed, errors = script.run(out, *given, **settings)
+    assert code == 0, errors
+    table = pd.read_csv(out / "ground_truth.csv")
+    assert [*dict.fromkeys(table.condition)] == names
+    by = table.set_index(["condition", "policy"])
+    for name in names:
+        own, told = by.loc[name, "omg_rl"], by.loc[name, "combo"]
+        assert own.behind_combo == pytest.approx(told.r_p - own.r_p)
+        # r_psi beside its policy, log mu beside the cloned clinicians, no one else.
+        judged = by.loc[name].regret.dropna()
+        assert {*judged.index} == {"omg_rl", "behavioural_cloning"}
+        assert (judged > 0).all() and judged.nunique() == 2
+    # Clinicians of another kind; the usual ones on other patients.
+    assert by.xs("clinicians", level="policy").r_p.nunique() == 3
+    # Shifted patients are treated by what was learned from the usual cohort.
+    assert len([*out.glob("*/data/schema.json")]) == 2
+    assert {p.name for p in (out / "usual" / "cells").iterdir()} == {"usual", "shifted"}
+    lines = printed.splitlines()
+    assert lines[0].split()[-2:] == ["regret", "behind_combo"]
+    shown = (out / "report" / "index.html").read_text()
+    for text in ("Noisier clinicians", "Regret of r_psi", "renal impairment"):
+        assert text in shown
+    # Run again, every condition is read: nothing is trained, the table is the same.
+    before = {p: p.stat().st_mtime_ns for p in out.rglob("results.json")}
+    code, again, errors = script.run(out, *given, **settings)
+    assert (code, again) == (0, printed), errors
+    assert before == {p: p.stat().st_mtime_ns for p in out.rglob("results.json")}
+    assert len(before) == 3
 
 
 def test_printed_means_show_their_spread_and_no_constant_dose():

@@ -78,7 +78,9 @@ def test_usual_patients_stand_beside_others_under_what_was_learned(monkeypatch):
         return treating.Treated(policy, mode, 5, np.zeros((1, 0)), outcomes, {})
 
     def elsewhere(config, *rest):
-        assert rest == ("task", "models", "trained")
+        *rest, baselines = rest
+        assert rest == ["task", "models", "trained"]
+        asked.append(baselines)
         assert config == dataclasses.replace(RunConfig(), shifted_patients=True)
         return [treated(*name, -1.0) for name in names]
 
@@ -93,7 +95,10 @@ def test_usual_patients_stand_beside_others_under_what_was_learned(monkeypatch):
     usual = [treated(*name, 0.5) for name in names]
     monkeypatch.setattr(treating, "treat_all", elsewhere)
     shared = ("task", "models", "trained", usual)
+    asked = []
     rows = treating.safety_rows(RunConfig(), *shared)
+    treating.safety_rows(RunConfig(), *shared, baselines=False)
+    assert asked == [True, False]
     assert [(row["policy"], row["shift"], row["r_p"]) for row in rows] == [
         ("omg_rl", "usual", 0.5),
         ("clinicians", "usual", 0.5),

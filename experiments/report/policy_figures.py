@@ -14,7 +14,11 @@ from experiments.report.words import Measure
 
 
 def comparison(
-    rows: Sequence[Row], name: str, measure: Measure, world: str
+    rows: Sequence[Row],
+    name: str,
+    measure: Measure,
+    world: str,
+    figure_name: str = "",
 ) -> Picture | None:
     """Draws one measure for every policy: seeds, mean and 95 % interval.
 
@@ -23,6 +27,7 @@ def comparison(
       name: key of the measure in the rows.
       measure: how it is called and shown.
       world: the world of the rows, said in the caption.
+      figure_name: prefix of the caption, such as "Fig. 4. ".
     """
     entries = [
         forest.entry(
@@ -31,8 +36,8 @@ def comparison(
         for (policy, mode), members in estimates.group(rows, "policy", "mode").items()
     ]
     caption = (
-        f"{measure.label}: {measure.note}. {words.WORLDS[world]}. Hollow: greedy "
-        "(always the most probable dose)."
+        f"{figure_name}{measure.label}: {measure.note}. {words.WORLDS[world]}. Hollow: "
+        "greedy (always the most probable dose)."
     )
     return forest.picture(entries, measure, caption)
 

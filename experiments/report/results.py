@@ -34,7 +34,9 @@ seconds, and every number is finite or null.
 | `config`, `versions`, `timing`, `commands` | how to repeat the run |
 
 A policy's `success` asks for hours in range in a row; `success_any_0.9` and
-`success_any_0.2` for one hour in which r_p reaches that level.
+`success_any_0.2` for one hour in which r_p reaches that level. `r_psi` is the one
+reward of the run, by which all rows that have it are scored; `promised` is Q of a
+method's own critic where its reward is known, `promised_psi` where it learned it.
 
 (1) policy, mode, estimator, world ("records": the log), seed, value, its 95 % interval
 `low`..`high` over resampled patients, `ess` (effective number of patients), `largest`
@@ -135,6 +137,8 @@ SECTIONS: Mapping[str, Check] = {
     "member_losses": record(
         {"epochs": _numbers, "train": _grid, "validation": _grid, "elites": _numbers},
         persistence=number,
+        squared_error=_numbers,
+        persistence_squared=number,
     ),
     "dynamics": _rows(
         seed=number, quantity=text, horizon=number, model=number, persistence=number

@@ -9,6 +9,7 @@ from experiments.report import (
     model_figures,
     policies,
     policy_figures,
+    returns,
     tables,
     words,
 )
@@ -17,7 +18,8 @@ from experiments.report.results import Results
 
 _MOST_EXAMPLES = 6
 _CHARTS = ("in_range", "above_100", "r_p", "success")
-# Beside the truth, the model's own view only matters for what it was trained on.
+# The paper's Fig. 4. Beside the truth, the model's own view only matters for what
+# policies were trained on.
 _MODEL_CHARTS = ("r_psi", "r_p")
 _DIAGNOSTICS = (
     "reward/ess",
@@ -48,15 +50,23 @@ def world_block(run: Results, world: str) -> Block:
         return block(absent=[reason])
     known = words.measures(words.target_of(run.get("dataset")))
     truth = policies.best_world(run) == "simulator"
-    names = _MODEL_CHARTS if world == "model" and truth else _CHARTS
-    names = ("agreement",) if world == "records" else names
+    names = {"model": _MODEL_CHARTS, "records": ("agreement",)}.get(world, _CHARTS)
+    if world == "model" and not truth:
+        names = tuple(dict.fromkeys((*_MODEL_CHARTS, *_CHARTS)))
+    scored = world == "model" and any(row.get("r_psi") is not None for row in rows)
+    fourth = _MODEL_CHARTS if scored else ()
     charts = [
-        policy_figures.comparison(rows, name, known[name], world) for name in names
+        policy_figures.comparison(
+            rows, name, known[name], world, "Fig. 4. " * (name in fourth)
+        )
+        for name in names
     ]
     title = f"Policies: {words.WORLDS[world].lower()}"
     shown = [(title, table) for table in tables.policies(rows, known, hides(run))]
     if table := tables.successes(rows, known, run.get("published") or ()):
         shown.append(("Success by three definitions", table))
+    if world == "model" and (table := returns.table(run)):
+        shown.append((returns.TITLE, table))
     return block(charts, shown)
 
 

@@ -108,7 +108,8 @@ def policies(
     names = [
         name
         for name in dict.fromkeys(names)
-        if name not in words.SUCCESS_LEVELS  # they stand in a table of their own
+        # These stand in tables of their own.
+        if name not in (*words.SUCCESS_LEVELS, *words.PROMISES)
         and any(row.get(name) is not None for row in rows)
     ]
     same = all(row.get("above") == row.get("above_100") for row in rows)
@@ -256,6 +257,11 @@ def measured(rows: Sequence[Row], label: str, names: Mapping[str, str]) -> Table
 def alignment(rows: Sequence[Row]) -> Table:
     """Returns rank correlations of learned reward and imitation with the outcome."""
     names = {"r_psi": "learned reward r_psi", "log_mu": "behavioural cloning log mu"}
+    names |= {
+        reward: f"r_psi of {words.policy(reward.removeprefix('r_psi of '))}"
+        for reward in (row["reward"] for row in rows)
+        if reward.startswith("r_psi of ")
+    }
     keys = ("within_state", "all_pairs", "recorded_pairs")
     cells = []
     for (reward,), members in estimates.group(rows, "reward").items():

@@ -9,6 +9,9 @@ TARGET = (60.0, 100.0)
 # Definitions of success that ask for a single hour: what r_p must reach in it.
 SUCCESS_LEVELS = {"success_any_0.9": 0.9, "success_any_0.2": 0.2}
 
+# What a method's own critic promises: they stand in a table of their own.
+PROMISES = ("promised", "promised_psi")
+
 _POLICIES = {
     "omg_rl": "OMG-RL",
     "combo": "COMBO",
@@ -50,6 +53,9 @@ POLICY_NOTES = {
     "combo": "the same learner, given the clinical reward r_p instead",
     "clinicians": "the doses clinicians chose",
     "behavioural_cloning": "imitates clinicians, learns no reward",
+    "omg_rl_authors": (
+        "OMG-RL as its authors' public code sets it, in a world model of its own"
+    ),
     "airl": "learns a reward by telling its own stays from the clinicians'",
     "cql": "learns from recorded hours alone, without a model; given r_p",
     "iql": "learns from recorded hours alone, without a model; given r_p",
@@ -203,7 +209,15 @@ def measures(target: tuple[float, float]) -> dict[str, Measure]:
             "like them",
         ),
         "r_psi": Measure(
-            "r_psi per hour", "learned reward, in its own arbitrary unit", False, 0
+            "r_psi per hour",
+            "the reward that the first method of this run learned, in its own "
+            "arbitrary unit; policies that were not scored by it are left out",
+        ),
+        "promised": Measure(
+            "Q under r_p", "promise of a critic that was given the clinical reward"
+        ),
+        "promised_psi": Measure(
+            "Q under its own r_psi", "promise of a critic whose reward was learned"
         ),
         **{name: _any_hour(level, target) for name, level in SUCCESS_LEVELS.items()},
     }

@@ -1,4 +1,4 @@
-"""Is the learned reward more than imitation? Rank correlations with the truth."""
+"""Is the learned reward more than imitation? How it ranks doses, and its regret."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -114,3 +114,22 @@ def correlate(scores: np.ndarray, truth: np.ndarray, chosen: np.ndarray) -> Alig
         all_pairs=rank_correlation(scores.ravel(), truth.ravel()),
         recorded_pairs=rank_correlation(scores[rows, chosen], truth[rows, chosen]),
     )
+
+
+def regret(scores: np.ndarray, truth: np.ndarray) -> float:
+    """True reward that is lost where the action with the highest score is taken.
+
+    Mean over states of the best true reward less that of the score's best action.
+    Actions that share the highest score are taken alike often: a score without an
+    opinion costs what random doses cost.
+
+    Args:
+      scores: [N, A] what is judged (r_psi, or log mu).
+      truth: [N, A] true reward.
+
+    Returns:
+      The loss, zero where every state's best action is found.
+    """
+    highest = scores == scores.max(axis=1, keepdims=True)
+    taken = np.sum(highest * truth, axis=1) / np.sum(highest, axis=1)
+    return float(np.mean(truth.max(axis=1) - taken))

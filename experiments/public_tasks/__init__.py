@@ -1,0 +1,1 @@
+"""The page of a public benchmark, beside published numbers."""
