@@ -12,9 +12,9 @@ from omgrl_jax.learners import constrained, stochastic
 from omgrl_jax.types import Transition
 
 STATES = jnp.eye(2)
-REWARDS, COUNT, UPDATES = jnp.array([2.0, 1.0]), 400, 120
+REWARDS, COUNT, UPDATES = jnp.array([2.0, 1.0]), 2000, 200
 CONFIG = constrained.ConstrainedConfig(
-    radius=0.02, discount=1.0, damping=1e-3, value_hidden=(), value_steps=5
+    radius=0.01, discount=1.0, damping=1e-3, value_hidden=(), value_steps=5
 )
 
 

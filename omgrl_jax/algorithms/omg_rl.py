@@ -86,7 +86,7 @@ class RewardState(NamedTuple):
     networks: learned_dyna.Averaged
     pool: reward_lib.Pool
     epoch: Array
-    best: standstill.Best | None
+    best: standstill.Best | None = None
 
 
 def make(
