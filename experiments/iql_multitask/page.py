@@ -139,13 +139,17 @@ def _unproved(own: Sequence[Mapping[str, Any]], policy: str) -> str:
     value, low, high = (
         float(np.mean([r[key] for r in own])) for key in ("value", "low", "high")
     )
-    ess = [r["ess"] for r in own]
-    doubt = ", too few to be believed" if any(map(off_policy.few, ess)) else ""
     return (
         f"{LABELS[policy]}, softened: WDR from held-out stays "
-        f"{_with_ends(value, low, high)}, resting on {min(ess):.0f} effective patients "
-        f"or more{doubt}."
+        f"{_with_ends(value, low, high)}, resting on {_patients(own)}."
     )
+
+
+def _patients(own: Sequence[Mapping[str, Any]]) -> str:
+    """On how many effective patients estimates rest, and whether that is too few."""
+    ess = [r["ess"] for r in own]
+    doubt = ", too few to be believed" if any(map(off_policy.few, ess)) else ""
+    return f"{min(ess):.0f} effective patients or more{doubt}"
 
 
 def _usual(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -177,11 +181,9 @@ def _estimate(rows: Sequence[Mapping[str, Any]], policy: str) -> str:
     off = np.mean([r["value"] - r["truth"] for r in own])
     near = sum(abs(r["value"] - r["truth"]) <= 0.1 * abs(r["truth"]) for r in own)
     held = sum(r["low"] <= r["truth"] <= r["high"] for r in own)
-    ess = [r["ess"] for r in own]
-    doubt = ", too few to be believed" if any(map(off_policy.few, ess)) else ""
     return (
         f"{LABELS[policy]}, softened: WDR from held-out stays is {abs(off):.2f} "
         f"{'above' if off > 0 else 'below'} the true value on average, within 10 % of "
         f"it in {near} of {len(own)} seeds; the interval holds the truth in {held}. It "
-        f"rests on {min(ess):.0f} effective patients or more{doubt}."
+        f"rests on {_patients(own)}."
     )
