@@ -47,12 +47,28 @@ def test_distances_are_those_of_the_kth_neighbour():
     np.testing.assert_allclose(found, [1.0, np.sqrt(18.0)], rtol=1e-5)
 
 
-def test_points_kept_are_spread_over_all():
-    region = regions.kernel(regions.RegionConfig(points=10))
-    kept = region.fit(jnp.arange(95.0)[:, None])
-    np.testing.assert_array_equal(kept.rows[:, 0], np.arange(0, 95, 10))
-    with pytest.raises(ValueError, match="neighbours=5: there are 3 recorded points"):
-        region.fit(jnp.zeros((3, 1)))
+def test_points_kept_are_drawn_from_every_hour():
+    """Of stays of 48 steps none is always left out, as every second one would be."""
+    region = regions.kernel(regions.RegionConfig(points=2000))
+    kept = np.asarray(region.fit(jnp.arange(4800.0)[:, None]).rows[:, 0])
+    assert kept.size == np.unique(kept).size == 2000
+    assert np.bincount(kept.astype(int) % 48, minlength=48).min() > 20
+    region = regions.nearest(regions.RegionConfig(neighbours=5, points=4))
+    with pytest.raises(ValueError, match="neighbours=5: 4 of 95 recorded steps"):
+        region.fit(jnp.zeros((95, 1)))
+
+
+def test_histories_of_records_may_begin_anew_as_those_of_rollouts_do(task):
+    shape, train, _ = task
+    encode = actions_lib.discrete(shape.num_actions).encode
+    seen = points.PointConfig(history="summary")
+    make = points.make(seen, shape, encode)
+    cut = points.of_records(make, train, cut=1)
+    # With every step the history begins anew: it tells what the step itself does.
+    half = cut.shape[1] // 2
+    np.testing.assert_allclose(cut[:, :half], cut[:, half:], atol=1e-5)
+    whole = points.of_records(make, train)
+    assert np.abs(whole[:, half:] - cut[:, half:]).max() > 0.1
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +153,7 @@ def test_who_strays_is_outside_and_who_copies_is_not(task):
     still = agreeing()
     same = Policy(lambda params, states: jnp.zeros((*states.shape[:-1], 3)))
     starts = train.states[train.transitions[:6]]
-    for states, low, high in ((starts, 0.0, 0.5), (starts + 9.0, 1.0, 1.0)):
+    for states, low, high in ((starts, 0.0, 0.3), (starts + 9.0, 1.0, 1.0)):
         steps = rollout.rollout(still, None, same, None, jax.random.key(0), states, 2)
         scores = found.of_rollouts(fitted, None, steps)
         share = float(jnp.mean(guardian.outside(fitted, scores)))

@@ -1,5 +1,7 @@
 """Nearest-neighbour dynamics by hand, and on recorded stays."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,11 +13,12 @@ from omgrl_jax.data import records, scales, space
 from omgrl_jax.models import nearest
 
 ENCODE = actions_lib.discrete(2).encode
+PLAIN = space.Space(("a", "b"), (0, 1), (0, 1), (), ("x",), 2)
 
 
 def rows_of(config, states, actions, changes, outcomes, ends):
     """Parameters of a few steps: features [N, 2], actions [N]."""
-    model = nearest.make(config, ENCODE)
+    model = nearest.make(config, PLAIN, ENCODE)
     keys = jnp.concatenate([states, config.action_weight * ENCODE(actions)], axis=1)
     rows = nearest.Rows(keys, changes, outcomes, 1.0 - ends)
     return model.dynamics, nearest.Neighbours(rows, None)
@@ -69,16 +72,23 @@ def test_of_two_neighbours_each_is_drawn_and_the_mean_is_between():
 def test_recorded_steps_come_out_as_they_were():
     schema, arrays = tiny_dataset.schema(), tiny_dataset.trajectories()
     shape = space.make_space(schema)
+    with pytest.raises(
+        ValueError, match=r"cannot carry .* on, which follow from doses"
+    ):
+        nearest.make(nearest.NearestConfig(), shape, ENCODE)
+    shape = dataclasses.replace(
+        shape, tracked=(), names=shape.names[: shape.num_stored]
+    )
     fitted = scales.fit_scales(schema, shape, arrays)
     train = records.make_records(schema, shape, fitted, arrays, "train", 3)
     encode = actions_lib.discrete(shape.num_actions).encode
-    model = nearest.make(nearest.NearestConfig(1, 0), encode)
+    model = nearest.make(nearest.NearestConfig(1, 0), shape, encode)
     steps = records.transition_at(train, train.transitions)
     params = model.fit(fitted, train)
     found = model.dynamics.mean(params, steps.state, steps.action)
     np.testing.assert_allclose(found.state, steps.next_state, atol=1e-5)
     np.testing.assert_allclose(found.outcome, steps.outcome, atol=1e-5)
-    few = nearest.make(nearest.NearestConfig(1, 10), encode).fit(fitted, train)
-    assert few.rows.keys.shape[0] <= 10
-    with pytest.raises(ValueError, match="neighbours=9999: there are"):
-        nearest.make(nearest.NearestConfig(9999), encode).fit(fitted, train)
+    few = nearest.make(nearest.NearestConfig(1, 10), shape, encode).fit(fitted, train)
+    assert few.rows.keys.shape[0] == 10
+    with pytest.raises(ValueError, match=r"neighbours=12: 10 of .* are kept"):
+        nearest.make(nearest.NearestConfig(12, 10), shape, encode).fit(fitted, train)

@@ -102,7 +102,9 @@ def make(config: Config, space: Space, dynamics: Dynamics) -> Algorithm:
     Returns:
       The algorithm; `data` is `dyna.Data`, with validation records where a guardian's
       threshold is set on them. It logs `safety/outside`, `safety/NAME`: shares of the
-      rollouts' steps, and the multipliers `safety/dual_NAME`.
+      rollouts' steps; `safety/excess_NAME`: discounted steps above the limit, over the
+      rollouts and all that follows them by the value networks, which is what is held
+      below zero; and the multipliers `safety/dual_NAME`.
 
     Raises:
       ValueError: if the schema defines no reward, or lacks what a cost looks at; when
@@ -116,7 +118,8 @@ def make(config: Config, space: Space, dynamics: Dynamics) -> Algorithm:
     )
     learner = constrained.make(config.optimiser, policy, space.state_dim, len(names))
     encode = space_lib.action_numbers(space)
-    guard = guardian_lib.make(config.guardian, space, encode, dynamics)
+    horizon = config.rollout.horizon
+    guard = guardian_lib.make(config.guardian, space, encode, dynamics, horizon)
     limits = config.limits + ((config.guardian_limit,) if config.guarded else ())
     acting = _policy(config.hidden, space.state_dim, space.num_actions)
 
@@ -149,19 +152,22 @@ def make(config: Config, space: Space, dynamics: Dynamics) -> Algorithm:
         )
         reward = known_reward.make(space, data.world.scales)(rollouts)
         unsafe = signals(state, data, rollouts)
-        # A share of steps as a discounted sum over the rollout.
-        whole = jnp.sum(config.optimiser.discount ** jnp.arange(config.rollout.horizon))
+        # What a step costs more than it may: its discounted sum is limited by zero,
+        # however long an episode is.
+        over = unsafe - jnp.array(limits, jnp.float32)[:, None, None]
         found, metrics = learner.update(
             state.learner,
             step_key,
             rollouts,
-            jnp.concatenate([reward[None], unsafe]),
-            whole * jnp.array(limits, jnp.float32),
+            jnp.concatenate([reward[None], over]),
+            jnp.zeros(len(names)),
         )
+        alive = constrained.alive_in(rollouts)
+        shares = jnp.sum(unsafe * alive[None], axis=(1, 2)) / jnp.sum(alive)
         return State(found, state.guardian), {
             **_named(metrics, names),
-            **{f"safety/{n}": jnp.mean(x) for n, x in zip(names, unsafe, strict=True)},
-            "return/r_p": jnp.mean(jnp.sum(reward, axis=0)),
+            **{f"safety/{n}": x for n, x in zip(names, shares, strict=True)},
+            "return/r_p": jnp.mean(jnp.sum(alive * reward, axis=0)),
         }
 
     def policy_params(state: State) -> Params:
@@ -181,9 +187,9 @@ def _policy(hidden: tuple[int, ...], state_dim: int, num_actions: int) -> Policy
 
 
 def _named(metrics: Metrics, names: list[str]) -> Metrics:
-    """Metrics of costs called by their names, their sums left out."""
+    """Metrics of costs called by their names."""
     found = {k: x for k, x in metrics.items() if not k.startswith("safety/")}
-    duals = {
-        f"safety/dual_{n}": metrics[f"safety/dual_{j}"] for j, n in enumerate(names)
-    }
-    return {**found, **duals}
+    for j, name in enumerate(names):
+        found[f"safety/excess_{name}"] = metrics[f"safety/cost_{j}"]
+        found[f"safety/dual_{name}"] = metrics[f"safety/dual_{j}"]
+    return found

@@ -72,6 +72,14 @@ class Config:
         default_factory=reward_lib.RewardConfig
     )
 
+    def __post_init__(self) -> None:
+        """Rejects two ways of standing still at once, naming the fields."""
+        if self.reward_epochs and self.reward_patience:
+            raise ValueError(
+                "reward_epochs and reward_patience both say when r_psi stands still: "
+                "give one of them"
+            )
+
 
 class RewardState(NamedTuple):
     """What OMG-RL keeps of the reward.
@@ -170,11 +178,15 @@ def make_learner(
         best = state.best
         if best is not None:
             held = held_windows(dynamics, data, windows.action.shape[1])
-            loss = reward.held_out(networks.average, pool, densities, windows, held)
+            loss, of_kept = (
+                reward.held_out(found.average, pool, densities, windows, held)
+                for found in (networks, best.kept)
+            )
             networks, best = standstill.look(
-                best, networks, loss, config.reward_patience
+                best, networks, loss, of_kept, config.reward_patience
             )
             metrics["reward/held_out"] = -loss
+            metrics["reward/held_out_kept"] = -of_kept
         return RewardState(networks, pool, state.epoch + 1, best), metrics
 
     def for_agent(

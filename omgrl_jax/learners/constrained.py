@@ -89,8 +89,9 @@ class Constrained(NamedTuple):
     Attributes:
       init: `(key) -> State`.
       update: `(state, key, rollouts, signals [1 + J, H, B], limits [J]) -> (state,
-        metrics)`: rewards first, then costs; `limits` are of their discounted sums.
-        The rollouts' actions are choices of the policy's distribution.
+        metrics)`: rewards first, then costs; `limits` are of their discounted sums,
+        what follows the rollouts by the value networks. The rollouts' actions are
+        choices of the policy's distribution.
     """
 
     init: Callable[[Key], State]
@@ -169,8 +170,7 @@ def prepare(
       signals over a rollout, in the mean.
     """
     horizon, count = rollouts.discount.shape
-    before = jnp.concatenate([jnp.ones((1, count)), rollouts.discount[:-1]])
-    alive = jnp.cumprod(before, axis=0)
+    alive = alive_in(rollouts)
     signals = signals * alive[None]
     path = jnp.concatenate([rollouts.state, rollouts.next_state[-1:]])
     v = values(state.values.params, path)
@@ -187,6 +187,9 @@ def prepare(
     faded = config.discount ** jnp.arange(horizon, dtype=jnp.float32)
     weights = alive * faded[:, None] / count
     sums = jnp.sum(signals * faded[None, :, None], axis=(1, 2)) / count
+    # As the advantages do: who is alive at the end goes on.
+    left = config.discount**horizon * alive[-1] * rollouts.discount[-1]
+    sums += jnp.sum(v[:, -1] * left[None], axis=1) / count
     flat = found.reshape(found.shape[0], -1)
     flat = flat.at[0].set(_standardised(flat[0], alive.reshape(-1)))
     rows = horizon * count
@@ -198,6 +201,13 @@ def prepare(
         flat,
     )
     return batch, targets, sums
+
+
+def alive_in(rollouts: Transition) -> Array:
+    """1.0 up to the end of each rollout and 0.0 after it, [H, B]."""
+    first = jnp.ones((1, rollouts.discount.shape[1]))
+    before = jnp.concatenate([first, rollouts.discount[:-1]])
+    return jnp.cumprod(before, axis=0)
 
 
 def _standardised(x: Array, weights: Array) -> Array:
@@ -250,7 +260,9 @@ def _make_move(
         found = trust_region.solve(problem)
         ahead = jnp.where(found.feasible, inverse[0], 0.0)
         step = (ahead - found.costs @ inverse[1:]) / found.divergence
-        taken, share = _search(config, start, step, gains, divergence, excess)
+        taken, share = _search(
+            config, start, step, gains, divergence, excess, found.feasible
+        )
         return unravel(taken), {
             "actor/divergence": divergence(taken),
             "actor/step": share,
@@ -269,12 +281,14 @@ def _search(
     gains: Callable[[Array], Array],
     divergence: Callable[[Array], Array],
     excess: Array,
+    feasible: Array,
 ) -> tuple[Array, Array]:
     """The longest of ever shorter steps that keeps what was promised; else none.
 
     Promised is a divergence within the radius; no loss of the objective while all
     limits are met, which else may be the price of meeting them; and for each cost to
-    end below its limit, or not to rise.
+    end below its limit, or not to rise. Where no step can meet all limits, what they
+    are missed by must fall in sum: one may rise for the sake of another.
     """
 
     def holds(share: Array) -> Array:
@@ -283,7 +297,9 @@ def _search(
         near = divergence(flat) <= config.radius
         better = (change[0] >= 0.0) | jnp.any(excess > 0.0)
         safe = jnp.all(change[1:] <= jnp.maximum(-excess, 0.0) + 1e-6)
-        return near & better & safe
+        missed = jnp.sum(jax.nn.relu(excess + change[1:]))
+        lower = missed < jnp.sum(jax.nn.relu(excess))
+        return near & better & jnp.where(feasible, safe, lower)
 
     def going_on(carry: tuple[Array, Array]) -> Array:
         tries, share = carry
@@ -296,7 +312,8 @@ def _search(
     first = jnp.int32(0), jnp.float32(1.0)
     tries, share = jax.lax.while_loop(going_on, shorter, first)
     share = jnp.where(tries < config.backtracks, share, 0.0)
-    return start + share * step, share
+    # Not start + 0 * step: a step that is no number must leave everything as it was.
+    return jnp.where(share > 0, start + share * step, start), share
 
 
 def _make_fit(

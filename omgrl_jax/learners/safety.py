@@ -35,6 +35,11 @@ def make(space: Space, names: Sequence[str]) -> Callable[[Scales, Transition], A
                 f"dataset ({', '.join(space.channels) or 'it has none'}) nor a feature "
                 "of the state"
             )
+        if safety.COSTS[name].both_ends and wanted in space.channels:
+            raise ValueError(
+                f"cost '{name}' compares {wanted} at both ends of a step, of which a "
+                "channel tells the end alone: make it a feature of the state"
+            )
 
     def costs(scales: Scales, transitions: Transition) -> Array:
         channels = scales.channel.invert(transitions.outcome)

@@ -14,38 +14,40 @@ class Best(NamedTuple):
 
     Attributes:
       kept: what was learned by then.
-      loss: [] its held-out loss.
       waited: [] int32 epochs since, `patience` at most: then nothing moves any more.
     """
 
     kept: Params
-    loss: Array
     waited: Array
 
 
 def start(learned: Params) -> Best:
-    """Before the first epoch, which is better than nothing."""
-    return Best(jax.tree.map(jnp.copy, learned), jnp.float32(jnp.inf), jnp.int32(0))
+    """Before the first epoch."""
+    return Best(jax.tree.map(jnp.copy, learned), jnp.int32(0))
 
 
 def look(
-    best: Best, learned: Params, loss: Array, patience: int
+    best: Best, learned: Params, loss: Array, loss_of_kept: Array, patience: int
 ) -> tuple[Params, Best]:
     """What goes on after an epoch: what was learned, or for good the best.
+
+    Both losses are to be of the same held-out data, measured by the same yardstick: one
+    that moves from epoch to epoch would make its luck the best.
 
     Args:
       best: the best epoch before.
       learned: what this epoch learned.
       loss: [] its held-out loss.
+      loss_of_kept: [] that of what was kept.
       patience: epochs without a better one after which learning ends.
 
     Returns:
       What the next epoch starts from, and the best epoch now.
     """
     over = best.waited >= patience
-    better = (loss < best.loss) & ~over
+    better = (loss < loss_of_kept) & ~over
     kept = jax.tree.map(functools.partial(jnp.where, better), learned, best.kept)
     waited = jnp.where(better, 0, jnp.minimum(best.waited + 1, patience))
-    now = Best(kept, jnp.where(better, loss, best.loss), waited)
     ended = waited >= patience
-    return jax.tree.map(functools.partial(jnp.where, ended), kept, learned), now
+    going_on = jax.tree.map(functools.partial(jnp.where, ended), kept, learned)
+    return going_on, Best(kept, waited)

@@ -15,7 +15,8 @@ import jax.numpy as jnp
 from omgrl_jax.data import records as records_lib
 from omgrl_jax.data.records import Records
 from omgrl_jax.data.scales import Scales
-from omgrl_jax.ops import density
+from omgrl_jax.data.space import Space
+from omgrl_jax.ops import density, thinning
 from omgrl_jax.types import Array, Dynamics, Key, Spread, Step
 
 _TOGETHER = 1024  # steps whose distances are computed at once
@@ -27,7 +28,7 @@ class NearestConfig:
 
     Attributes:
       neighbours: recorded steps that are asked.
-      points: recorded steps that are kept, evenly spaced; 0 for all.
+      points: recorded steps that are kept, drawn at random; 0 for all.
       action_weight: weight of an action's numbers in the distance, where a standardised
         feature has 1: the larger, the surer that neighbours were treated alike.
     """
@@ -78,17 +79,30 @@ class Nearest(NamedTuple):
     dynamics: Dynamics
 
 
-def make(config: NearestConfig, encode: Callable[[Array], Array]) -> Nearest:
+def make(
+    config: NearestConfig, space: Space, encode: Callable[[Array], Array]
+) -> Nearest:
     """Builds the model.
 
     Args:
       config: what counts as alike.
+      space: the task.
       encode: actions [...] as numbers [..., K] on a scale of order one; the same for
         what is kept and what is asked.
 
     Returns:
       The functions.
+
+    Raises:
+      ValueError: if the state has features that follow from doses and measurements by
+        rule: a neighbour's change is not theirs.
     """
+    if space.tracked:
+        names = ", ".join(one.name for one in space.tracked)
+        raise ValueError(
+            f"nearest-neighbour dynamics cannot carry {names} on, which follow from "
+            "doses and measurements by rule: use a state without them"
+        )
 
     def keys_of(states: Array, actions: Array) -> Array:
         weighted = config.action_weight * encode(actions)
@@ -96,12 +110,8 @@ def make(config: NearestConfig, encode: Callable[[Array], Array]) -> Nearest:
 
     def fit(scales: Scales, records: Records) -> Neighbours:
         count = records.transitions.shape[0]
-        if count < config.neighbours:
-            raise ValueError(
-                f"neighbours={config.neighbours}: there are {count} recorded steps"
-            )
-        step = -(-count // config.points) if config.points else 1
-        kept = records_lib.transition_at(records, records.transitions[::step])
+        chosen = thinning.few(count, config.points, config.neighbours)
+        kept = records_lib.transition_at(records, records.transitions[chosen])
         rows = Rows(
             keys_of(kept.state, kept.action),
             kept.next_state - kept.state,

@@ -45,4 +45,6 @@ def squared_distances(points: Array, query: Array) -> Array:
     """
     chex.assert_rank([points, query], [2, 1])
     squares = jnp.sum(jnp.square(points), axis=1) + jnp.sum(jnp.square(query))
-    return jnp.maximum(squares - 2.0 * (points @ query), 0.0)
+    # In full precision also where products of matrices are rounded by default.
+    product = jnp.matmul(points, query, precision="highest")
+    return jnp.maximum(squares - 2.0 * product, 0.0)

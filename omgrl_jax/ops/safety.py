@@ -21,12 +21,14 @@ class Cost(NamedTuple):
       unsafe: `(before [...], after [...]) -> [...]` bool, of raw values at the start
         and the end of a step.
       meaning: what it says, for reports.
+      both_ends: whether the value at the step's start counts too.
     """
 
     measured: str
     unit: str
     unsafe: Callable[[Array, Array], Array]
     meaning: str
+    both_ends: bool = False
 
 
 def below(limit: float) -> Callable[[Array, Array], Array]:
@@ -54,6 +56,7 @@ COSTS = {
         "K/uL",
         falling_below(100.0),
         "platelets below 100 K/uL and falling, as in heparin-induced thrombocytopenia",
+        both_ends=True,
     ),
 }
 

@@ -7,6 +7,7 @@ was not fitted, so that its coverage is not flattered; on test patients it is me
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -87,6 +88,7 @@ def make(
     space: Space,
     encode: Callable[[Array], Array],
     dynamics: Dynamics | None = None,
+    cut: int = 0,
 ) -> Guardian:
     """Builds a guardian.
 
@@ -95,6 +97,8 @@ def make(
       space: the task.
       encode: actions [...] as numbers [..., K] on a scale of order one.
       dynamics: the world model, for "disagreement".
+      cut: steps after which the history of records begins anew, as that of rollouts
+        does which start anywhere; 0 for whole stays.
 
     Returns:
       The guardian.
@@ -109,14 +113,14 @@ def make(
     region = regions.REGIONS[config.kind](config.region)
 
     def fit(world: Params, train: Records, held: Records) -> Fitted:
-        raw = points_lib.of_records(points, train)
+        raw = points_lib.of_records(points, train, cut)
         box = points_lib.fit_box(raw)
         fitted = Fitted(box, region.fit(box.apply(raw)), jnp.float32(0.0))
         return calibrated(fitted, of_records(fitted, world, held), config.coverage)
 
     def of_records(fitted: Fitted, world: Params, records: Records) -> Array:
         del world
-        found = fitted.box.apply(points_lib.of_records(points, records))
+        found = fitted.box.apply(points_lib.of_records(points, records, cut))
         return region.score(fitted.region, found)
 
     def of_rollouts(fitted: Fitted, world: Params, rollouts: Transition) -> Array:
@@ -160,8 +164,19 @@ def _of_members(config: GuardianConfig, dynamics: Dynamics | None) -> Guardian:
 
 
 def calibrated(fitted: Fitted, scores: Array, coverage: float) -> Fitted:
-    """The guardian with the threshold that keeps a share of held-out scores inside."""
-    return fitted._replace(threshold=jnp.quantile(scores, coverage, method="higher"))
+    """The guardian with the threshold that keeps a share of held-out scores inside.
+
+    It lies between two of them: the score of a single step would be somebody's.
+
+    Args:
+      fitted: the guardian.
+      scores: [M] of steps of patients on whom its region was not fitted.
+      coverage: share of them that shall lie inside, at least.
+    """
+    ordered, count = jnp.sort(scores), scores.shape[0]
+    last = math.ceil(coverage * count) - 1
+    between = 0.5 * (ordered[last] + ordered[min(last + 1, count - 1)])
+    return fitted._replace(threshold=between)
 
 
 def outside(fitted: Fitted, scores: Array) -> Array:

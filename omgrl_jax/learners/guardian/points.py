@@ -106,10 +106,19 @@ def make(
 
 
 def of_records(
-    points: Callable[[Array, Array, Array], Array], records: Records
+    points: Callable[[Array, Array, Array], Array], records: Records, cut: int = 0
 ) -> Array:
-    """The points [M, D] of all recorded transitions."""
+    """The points [M, D] of all recorded transitions.
+
+    Args:
+      points: of `make`.
+      records: one split.
+      cut: steps after which history begins anew; 0 for whole stays.
+    """
     first = jnp.searchsorted(records.stay, records.stay)
+    if cut:
+        since = jnp.arange(first.shape[0]) - first
+        first = first + since // cut * cut
     every = points(records.states, records.actions, first)
     return every[records.transitions]
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from omgrl_jax.ops import density
+from omgrl_jax.ops import density, thinning
 from omgrl_jax.types import Array
 
 _QUERIES, _POINTS = 1024, 1024  # sides of the tiles in which distances are computed
@@ -20,7 +20,7 @@ class RegionConfig:
     Attributes:
       bandwidth: of the kernels, on the scale of -1 to 1 (arXiv 2505.16242: .535).
       neighbours: the distance is that to so many-th nearest point.
-      points: recorded points that are kept, evenly spaced; 0 for all.
+      points: recorded points that are kept, drawn at random; 0 for all.
     """
 
     bandwidth: float = dataclasses.field(default=0.535, metadata={"above": 0})
@@ -53,7 +53,7 @@ class Kept(NamedTuple):
 def kernel(config: RegionConfig) -> Region:
     """Negative log-density of a Gaussian kernel at every point kept."""
     return Region(
-        fit=_keeper(config),
+        fit=_keeper(config, 1),
         score=lambda kept, x: -log_densities(kept.rows, x, config.bandwidth),
     )
 
@@ -69,21 +69,15 @@ def nearest(config: RegionConfig) -> Region:
 
         return jax.lax.map(one, queries, batch_size=_QUERIES)
 
-    return Region(_keeper(config), score)
+    return Region(_keeper(config, config.neighbours), score)
 
 
 REGIONS = {"kernel": kernel, "nearest": nearest}
 
 
-def _keeper(config: RegionConfig) -> Callable[[Array], Kept]:
+def _keeper(config: RegionConfig, least: int) -> Callable[[Array], Kept]:
     def fit(points: Array) -> Kept:
-        count = points.shape[0]
-        if count < config.neighbours:
-            raise ValueError(
-                f"neighbours={config.neighbours}: there are {count} recorded points"
-            )
-        step = -(-count // config.points) if config.points else 1
-        return Kept(points[::step])
+        return Kept(points[thinning.few(points.shape[0], config.points, least)])
 
     return fit
 
@@ -118,7 +112,8 @@ def log_densities(points: Array, queries: Array, bandwidth: float) -> Array:
 
         def gather(carry: tuple, tile: tuple) -> tuple[tuple, None]:
             largest, total = carry
-            exponents = 2.0 * (chunk @ tile[0].T) - tile[1][None]
+            product = jnp.matmul(chunk, tile[0].T, precision="highest")
+            exponents = 2.0 * product - tile[1][None]
             higher = jnp.maximum(largest, jnp.max(exponents, axis=1))
             added = jnp.sum(jnp.exp(exponents - higher[:, None]), axis=1)
             return (higher, total * jnp.exp(largest - higher) + added), None
