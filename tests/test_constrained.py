@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from omgrl_jax import actions, distributions, networks
+from omgrl_jax import actions, distributions, networks, optimize
 from omgrl_jax.learners import constrained, stochastic
 from omgrl_jax.types import Transition
 
@@ -106,20 +106,26 @@ def test_a_limit_that_cannot_be_met_at_once_is_gone_towards():
     assert costs[:3].mean() > 0.5 and costs[-20:].mean() < 0.13
 
 
+def one_rollout(discounts):
+    """Steps [H, 1, ...] from 0 to 1 to 2, ...; 0.0 where they end."""
+    count = len(discounts)
+    path = jnp.arange(count + 1.0)[:, None, None]
+    return Transition(
+        path[:-1],
+        jnp.zeros((count, 1), jnp.int32),
+        path[1:],
+        jnp.zeros((count, 1, 0)),
+        jnp.array(discounts)[:, None],
+        jnp.zeros((count, 1)),
+    )
+
+
 def test_what_follows_an_end_counts_for_nothing():
     """One rollout of three steps that ends with the second; discount .5."""
     config = constrained.ConstrainedConfig(discount=0.5, trace=1.0)
-    path = jnp.arange(4.0)[:, None, None]
-    steps = Transition(
-        path[:3],
-        jnp.zeros((3, 1), jnp.int32),
-        path[1:],
-        jnp.zeros((3, 1, 0)),
-        jnp.array([[1.0], [0.0], [1.0]]),
-        jnp.zeros((3, 1)),
-    )
+    steps = one_rollout([1.0, 0.0, 1.0])
     signals = jnp.array([[[4.0], [2.0], [100.0]], [[1.0], [1.0], [1.0]]])
-    state = constrained.State(None, optimize_free())
+    state = constrained.State(None, optimize.Learner(None, None))  # nobody asks it
 
     def nothing(params, states):
         return jnp.zeros((2, *states.shape[:-1]))
@@ -134,26 +140,11 @@ def test_what_follows_an_end_counts_for_nothing():
     np.testing.assert_allclose(batch.advantages[0, :2], [1.0, -1.0], rtol=1e-4)
 
 
-def optimize_free():
-    """Values whose parameters nobody asks."""
-    from omgrl_jax import optimize
-
-    return optimize.Learner(None, None)
-
-
 def test_who_is_alive_at_the_end_goes_on():
     """Two steps of cost 1, then a value of 10; discount .5."""
     config = constrained.ConstrainedConfig(discount=0.5, trace=1.0)
-    path = jnp.arange(3.0)[:, None, None]
-    steps = Transition(
-        path[:2],
-        jnp.zeros((2, 1), jnp.int32),
-        path[1:],
-        jnp.zeros((2, 1, 0)),
-        jnp.ones((2, 1)),
-        jnp.zeros((2, 1)),
-    )
-    state = constrained.State(None, optimize_free())
+    steps = one_rollout([1.0, 1.0])
+    state = constrained.State(None, optimize.Learner(None, None))  # nobody asks it
 
     def ten(params, states):
         return jnp.full((2, *states.shape[:-1]), 10.0)

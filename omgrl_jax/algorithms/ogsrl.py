@@ -13,6 +13,7 @@ trust region policy optimisation in the model, the paper's ablation.
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -91,6 +92,22 @@ class State(NamedTuple):
     guardian: guardian_lib.Fitted | None
 
 
+class Constraints(NamedTuple):
+    """What is limited; J constraints.
+
+    Attributes:
+      names: of each.
+      limits: largest share of steps of each.
+      fit: `(data) -> ` the fitted guardian; None where none guards.
+      measure: `(fitted guardian, data, rollouts [H, B, ...]) -> [J, H, B]`, 0 or 1.
+    """
+
+    names: tuple[str, ...]
+    limits: tuple[float, ...]
+    fit: Callable[[dyna.Data], guardian_lib.Fitted | None]
+    measure: Callable[..., Array]
+
+
 def make(config: Config, space: Space, dynamics: Dynamics) -> Algorithm:
     """Builds OGSRL.
 
@@ -111,37 +128,15 @@ def make(config: Config, space: Space, dynamics: Dynamics) -> Algorithm:
         traced, if validation records are wanted and missing.
     """
     known_reward.require(space)
-    cost_of = safety.make(space, config.costs)
-    names = [*config.costs, *(["outside"] if config.guarded else [])]
-    policy = stochastic.make(
-        config.hidden, space.state_dim, distributions.categorical(space.num_actions)
-    )
-    learner = constrained.make(config.optimiser, policy, space.state_dim, len(names))
-    encode = space_lib.action_numbers(space)
-    horizon = config.rollout.horizon
-    guard = guardian_lib.make(config.guardian, space, encode, dynamics, horizon)
-    limits = config.limits + ((config.guardian_limit,) if config.guarded else ())
+    held = _constraints(config, space, dynamics)
+    family = distributions.categorical(space.num_actions)
+    policy = stochastic.make(config.hidden, space.state_dim, family)
+    count = len(held.names)
+    learner = constrained.make(config.optimiser, policy, space.state_dim, count)
     acting = _policy(config.hidden, space.state_dim, space.num_actions)
 
     def init(key: Key, data: dyna.Data) -> State:
-        if not config.guarded:
-            return State(learner.init(key), None)
-        if data.validation is None:
-            raise ValueError(
-                "ogsrl sets its guardian's threshold on validation records, of which "
-                "there are none: give some, or --ogsrl_guarded=false"
-            )
-        fitted = guard.fit(data.world, data.train, data.validation)
-        return State(learner.init(key), fitted)
-
-    def signals(state: State, data: dyna.Data, rollouts: Transition) -> Array:
-        """Costs and what lies outside, [J, H, B]."""
-        found = cost_of(data.world.scales, rollouts)
-        if state.guardian is None:
-            return found
-        scores = guard.of_rollouts(state.guardian, data.world, rollouts)
-        outside = guardian_lib.outside(state.guardian, scores)
-        return jnp.concatenate([found, outside[None].astype(jnp.float32)])
+        return State(learner.init(key), held.fit(data))
 
     def update(state: State, key: Key, data: dyna.Data) -> tuple[State, Metrics]:
         rollout_key, step_key = jax.random.split(key)
@@ -151,22 +146,18 @@ def make(config: Config, space: Space, dynamics: Dynamics) -> Algorithm:
             config.rollout, dynamics, acting, params, rollout_key, data, rows
         )
         reward = known_reward.make(space, data.world.scales)(rollouts)
-        unsafe = signals(state, data, rollouts)
+        unsafe = held.measure(state.guardian, data, rollouts)
         # What a step costs more than it may: its discounted sum is limited by zero,
         # however long an episode is.
-        over = unsafe - jnp.array(limits, jnp.float32)[:, None, None]
+        over = unsafe - jnp.array(held.limits, jnp.float32)[:, None, None]
+        signals = jnp.concatenate([reward[None], over])
         found, metrics = learner.update(
-            state.learner,
-            step_key,
-            rollouts,
-            jnp.concatenate([reward[None], over]),
-            jnp.zeros(len(names)),
+            state.learner, step_key, rollouts, signals, jnp.zeros(count)
         )
         alive = constrained.alive_in(rollouts)
         shares = jnp.sum(unsafe * alive[None], axis=(1, 2)) / jnp.sum(alive)
         return State(found, state.guardian), {
-            **_named(metrics, names),
-            **{f"safety/{n}": x for n, x in zip(names, shares, strict=True)},
+            **_named(metrics, held.names, shares),
             "return/r_p": jnp.mean(jnp.sum(alive * reward, axis=0)),
         }
 
@@ -174,6 +165,38 @@ def make(config: Config, space: Space, dynamics: Dynamics) -> Algorithm:
         return state.learner.policy
 
     return Algorithm(init, update, acting, policy_params)
+
+
+def _constraints(config: Config, space: Space, dynamics: Dynamics) -> Constraints:
+    """The costs, and the guardian where there is one."""
+    cost_of = safety.make(space, config.costs)
+    encode, horizon = space_lib.action_numbers(space), config.rollout.horizon
+    guard = guardian_lib.make(config.guardian, space, encode, dynamics, horizon)
+
+    def fit(data: dyna.Data) -> guardian_lib.Fitted | None:
+        if not config.guarded:
+            return None
+        if data.validation is None:
+            raise ValueError(
+                "ogsrl sets its guardian's threshold on validation records, of which "
+                "there are none: give some, or --ogsrl_guarded=false"
+            )
+        return guard.fit(data.world, data.train, data.validation)
+
+    def measure(
+        fitted: guardian_lib.Fitted | None, data: dyna.Data, rollouts: Transition
+    ) -> Array:
+        found = cost_of(data.world.scales, rollouts)
+        if fitted is None:
+            return found
+        scores = guard.of_rollouts(fitted, data.world, rollouts)
+        outside = guardian_lib.outside(fitted, scores).astype(jnp.float32)
+        return jnp.concatenate([found, outside[None]])
+
+    names, limits = config.costs, config.limits
+    if config.guarded:
+        names, limits = (*names, "outside"), (*limits, config.guardian_limit)
+    return Constraints(names, limits, fit, measure)
 
 
 @functools.cache
@@ -186,10 +209,11 @@ def _policy(hidden: tuple[int, ...], state_dim: int, num_actions: int) -> Policy
     )
 
 
-def _named(metrics: Metrics, names: list[str]) -> Metrics:
-    """Metrics of costs called by their names."""
+def _named(metrics: Metrics, names: tuple[str, ...], shares: Array) -> Metrics:
+    """Metrics of constraints called by their names, with their shares of steps [J]."""
     found = {k: x for k, x in metrics.items() if not k.startswith("safety/")}
     for j, name in enumerate(names):
+        found[f"safety/{name}"] = shares[j]
         found[f"safety/excess_{name}"] = metrics[f"safety/cost_{j}"]
         found[f"safety/dual_{name}"] = metrics[f"safety/dual_{j}"]
     return found
