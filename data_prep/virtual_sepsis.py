@@ -53,6 +53,8 @@ class Config:
       style: how much clinicians differ in what they aim at: 1 as much as is usual, 0
         not at all. Above 0 a stay's doses depend on who gives them, which no record
         tells: importance ratios take them for independent.
+      lungs: oxygen saturation that a litre too much costs, %, which no reward sees: the
+        larger, the more a safety cost is needed to keep it.
     """
 
     stays: int = dataclasses.field(default=4000, metadata={"min": 3})
@@ -68,6 +70,9 @@ class Config:
         default=clinicians.Practice.habit, metadata={"min": 0, "max": 1}
     )
     style: float = dataclasses.field(default=0.0, metadata={"min": 0})
+    lungs: float = dataclasses.field(
+        default=stays_lib.Physiology.lungs, metadata={"min": 0}
+    )
 
     def __post_init__(self) -> None:
         """Raises ValueError naming the flag that cannot be fulfilled."""
@@ -81,7 +86,10 @@ class Config:
     @property
     def world(self) -> stays_lib.World:
         """What patients live in."""
-        return stays_lib.World(reward=sofa_rewards.REWARDS[self.reward])
+        return stays_lib.World(
+            stays_lib.Physiology(lungs=self.lungs),
+            reward=sofa_rewards.REWARDS[self.reward],
+        )
 
     @property
     def practice(self) -> clinicians.Practice:

@@ -15,6 +15,7 @@ from omgrl_jax.algorithms import (
     airl,
     combo,
     cql,
+    guarded_cql,
     iq_learn,
     iql,
     ml_irl,
@@ -30,6 +31,8 @@ from omgrl_jax.data.space import Space
 from omgrl_jax.evaluation import off_policy
 from omgrl_jax.learners import fitted_q
 from omgrl_jax.learners.dyna import RolloutConfig
+from omgrl_jax.learners.guardian.guardian import GuardianConfig
+from omgrl_jax.learners.limits import LimitsConfig
 from omgrl_jax.learners.reward import RewardConfig
 from omgrl_jax.learners.soft_actor_critic import AgentConfig
 from omgrl_jax.models.ensemble import FitConfig
@@ -73,6 +76,8 @@ class RunConfig:
       agent: actor and critic, the same for every method that has them.
       rollout: use of the world model, likewise.
       reward: the learned reward, likewise.
+      limits: safety costs and the guardian's share, likewise.
+      guardian: the region of supported states and doses, likewise.
       omg_rl: what OMG-RL adds.
       combo: what COMBO adds.
       cql: what CQL adds; soft actor-critic (sac) is CQL without conservatism.
@@ -87,7 +92,8 @@ class RunConfig:
       ml_irl: what offline ML-IRL adds.
       dueling_cql: dueling double DQN with conservatism, its threshold and weight.
       multitask_iql: what IQL with multi-task heads adds.
-      ogsrl: OGSRL's own networks, constraints and steps.
+      ogsrl: OGSRL's own networks and steps.
+      guarded_cql: what CQL under limits adds.
     """
 
     state: str = ""
@@ -111,6 +117,8 @@ class RunConfig:
     agent: AgentConfig = dataclasses.field(default_factory=AgentConfig)
     rollout: RolloutConfig = dataclasses.field(default_factory=RolloutConfig)
     reward: RewardConfig = dataclasses.field(default_factory=RewardConfig)
+    limits: LimitsConfig = dataclasses.field(default_factory=LimitsConfig)
+    guardian: GuardianConfig = dataclasses.field(default_factory=GuardianConfig)
     omg_rl: omg_rl.Config = dataclasses.field(default_factory=omg_rl.Config)
     combo: combo.Config = dataclasses.field(default_factory=combo.Config)
     cql: cql.Config = dataclasses.field(default_factory=cql.Config)
@@ -133,6 +141,9 @@ class RunConfig:
         default_factory=multitask_iql.Config
     )
     ogsrl: ogsrl.Config = dataclasses.field(default_factory=ogsrl.Config)
+    guarded_cql: guarded_cql.Config = dataclasses.field(
+        default_factory=guarded_cql.Config
+    )
 
     def __post_init__(self) -> None:
         """Rejects what cannot be meant, naming the flag; shares the parts."""
@@ -203,6 +214,7 @@ ALGORITHMS: dict[str, Callable[[RunConfig, Problem], Algorithm]] = {
     ),
     "multitask_iql": lambda c, p: multitask_iql.make(c.multitask_iql, p.space),
     "ogsrl": lambda c, p: ogsrl.make(c.ogsrl, p.space, p.dynamics),
+    "guarded_cql": lambda c, p: guarded_cql.make(c.guarded_cql, p.space),
 }
 
 

@@ -40,7 +40,13 @@ class Task(NamedTuple):
     test: Records
 
 
-def load(directory: str, state: str, horizon: int, train_stays: int = 0) -> Task:
+def load(
+    directory: str,
+    state: str,
+    horizon: int,
+    train_stays: int = 0,
+    continuous: bool = False,
+) -> Task:
     """Loads and prepares a dataset.
 
     Args:
@@ -48,6 +54,7 @@ def load(directory: str, state: str, horizon: int, train_stays: int = 0) -> Task
       state: name of the state; empty for the dataset's default.
       horizon: length of rollouts and experts' windows.
       train_stays: training stays to use, drawn by patient; 0 for all.
+      continuous: whether actions may be continuous.
 
     Returns:
       The task.
@@ -61,7 +68,7 @@ def load(directory: str, state: str, horizon: int, train_stays: int = 0) -> Task
     schema, arrays = data.schema, data.trajectories
     if train_stays:
         arrays = arrays._replace(split=fewer_stays(arrays, train_stays))
-    space = space_lib.make_space(schema, state or None)
+    space = space_lib.make_space(schema, state or None, continuous)
     scales = scales_lib.fit_scales(schema, space, arrays)
     splits = {
         name: records_lib.make_records(schema, space, scales, arrays, name, horizon)

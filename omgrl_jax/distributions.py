@@ -29,6 +29,8 @@ class Distribution(NamedTuple):
       draw: `(key, numbers [..., W + F]) -> choices [...]`, or [..., P].
       mode: `(numbers) -> choices`, the likeliest ones.
       log_prob: `(numbers, choices) -> [...]`.
+      log_done: `(numbers, choices) -> [...]` of what is done: where choices beyond an
+        end of a box are clipped to it, the probability of them all.
       divergence: `(numbers, others) -> [...]`, KL(numbers || others).
       entropy: `(numbers) -> [...]`, in nats.
       action: `(choices) -> actions` of the action space.
@@ -39,6 +41,7 @@ class Distribution(NamedTuple):
     draw: Callable[[Key, Array], Array]
     mode: Callable[[Array], Array]
     log_prob: Callable[[Array, Array], Array]
+    log_done: Callable[[Array, Array], Array]
     divergence: Callable[[Array, Array], Array]
     entropy: Callable[[Array], Array]
     action: Callable[[Array], Array]
@@ -73,6 +76,7 @@ def categorical(count: int) -> Distribution:
         ),
         mode=lambda numbers: jnp.argmax(numbers, axis=-1).astype(jnp.int32),
         log_prob=log_prob,
+        log_done=log_prob,
         divergence=divergence,
         entropy=entropy,
         action=lambda choices: choices,
@@ -104,6 +108,16 @@ def clipped_normal(space: ActionSpace) -> Distribution:
         each = -0.5 * jnp.square(z) - log_std - 0.5 * math.log(2.0 * math.pi)
         return jnp.sum(each, axis=-1)
 
+    def log_done(numbers: Array, choices: Array) -> Array:
+        mean, log_std = parts(numbers)
+        scale = jnp.exp(-log_std)
+        z = (jnp.clip(choices, -1.0, 1.0) - mean) * scale
+        inside = -0.5 * jnp.square(z) - log_std - 0.5 * math.log(2.0 * math.pi)
+        below = jax.scipy.stats.norm.logcdf(z)
+        above = jax.scipy.stats.norm.logcdf(-z)
+        found = jnp.where(choices <= -1.0, below, jnp.where(choices < 1, inside, above))
+        return jnp.sum(found, axis=-1)
+
     def divergence(numbers: Array, others: Array) -> Array:
         (mean, log_std), (other, other_log) = parts(numbers), parts(others)
         apart = jnp.square(mean - other) + jnp.exp(2.0 * log_std)
@@ -126,6 +140,7 @@ def clipped_normal(space: ActionSpace) -> Distribution:
         draw=draw,
         mode=lambda numbers: parts(numbers)[0],
         log_prob=log_prob,
+        log_done=log_done,
         divergence=divergence,
         entropy=entropy,
         action=action,

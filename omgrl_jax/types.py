@@ -21,7 +21,8 @@ class Transition(NamedTuple):
 
     Attributes:
       state: [S] state in which the action was chosen.
-      action: [] int32 action.
+      action: [] int32 action, or [P] choices where actions are continuous: -1 is the
+        lowest dose, 1 the highest, and what lies beyond is done as if it were these.
       next_state: [S] state one step later.
       outcome: [C] standardised channel values that belong to the next state
         (measured or predicted), from which a clinical reward can be computed.
@@ -83,13 +84,23 @@ class Dynamics(NamedTuple):
 
 
 class Policy(NamedTuple):
-    """A stochastic policy over `A` discrete actions.
+    """A stochastic policy, over `A` discrete actions unless it draws for itself.
 
     Attributes:
       log_probs: `(params, state [..., S]) -> [..., A]` normalised log-probabilities.
+      draw: `(params, key, states [..., S]) -> [..., P]` choices of continuous actions;
+        such a policy has no `log_probs`: asked for them it raises ValueError.
     """
 
     log_probs: Callable[[Params, Array], Array]
+    draw: Callable[[Params, Key, Array], Array] | None = None
+
+    def sample(self, params: Params, key: Key, states: Array) -> Array:
+        """Actions [...] or choices [..., P], one draw for each of the states."""
+        if self.draw is not None:
+            return self.draw(params, key, states)
+        drawn = jax.random.categorical(key, self.log_probs(params, states), axis=-1)
+        return drawn.astype("int32")
 
 
 class Algorithm(NamedTuple):
@@ -120,5 +131,5 @@ class Algorithm(NamedTuple):
         return self.policy.log_probs(self.policy_params(state), observations)
 
     def act(self, state: Any, key: Key, observation: Array) -> Array:
-        """One action [], drawn from the policy at `observation` [S]."""
-        return jax.random.categorical(key, self.log_probs(state, observation))
+        """One action [] or [P], drawn from the policy at `observation` [S]."""
+        return self.policy.sample(self.policy_params(state), key, observation)

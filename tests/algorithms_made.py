@@ -10,6 +10,7 @@ from omgrl_jax.algorithms import (
     airl,
     combo,
     cql,
+    guarded_cql,
     iq_learn,
     iql,
     ml_irl,
@@ -26,8 +27,10 @@ from omgrl_jax.data import scales as scales_lib
 from omgrl_jax.data import space as space_lib
 from omgrl_jax.learners import (
     actor,
+    cloning,
     constrained,
     dyna,
+    limits,
     reward,
 )
 from omgrl_jax.learners import soft_actor_critic as sac
@@ -111,9 +114,9 @@ def make_learned(module, **settings):
 def make_ogsrl():
     space, made, _, data = task()
     config = ogsrl.Config(
-        costs=("high_aptt",),
-        limits=(0.1,),
+        limits=limits.LimitsConfig(costs=("high_aptt",), most=(0.1,)),
         hidden=(8,),
+        cloning=cloning.CloningConfig(steps=2, batch_size=8),
         guardian=guardian.GuardianConfig(region=regions.RegionConfig(neighbours=2)),
         optimiser=constrained.ConstrainedConfig(
             iterations=3, value_hidden=(8,), value_steps=2, value_batch=8
@@ -121,6 +124,16 @@ def make_ogsrl():
         rollout=ROLLOUT,
     )
     return ogsrl.make(config, space, made.dynamics), data
+
+
+def make_guarded_cql():
+    space, _, _, data = task()
+    config = guarded_cql.Config(
+        limits=limits.LimitsConfig(costs=("high_aptt",), most=(0.1,)),
+        guardian=guardian.GuardianConfig(region=regions.RegionConfig(neighbours=2)),
+        agent=AGENT,
+    )
+    return guarded_cql.make(config, space), data
 
 
 MAKERS = {
@@ -159,6 +172,7 @@ MAKERS = {
     "reward_regression": functools.partial(make_learned, reward_regression, members=2),
     "ml_irl": functools.partial(make_learned, ml_irl, inputs="outcome", normalise=True),
     "ogsrl": make_ogsrl,
+    "guarded_cql": make_guarded_cql,
 }
 UPDATES = 3
 

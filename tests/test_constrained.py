@@ -1,5 +1,6 @@
 """Constrained policy optimisation on two states whose solution is known."""
 
+import dataclasses
 import functools
 
 import jax
@@ -227,3 +228,29 @@ def test_equal_networks_are_told_apart_by_nothing_but_their_key():
                                 for s in (one, other)))  # fmt: skip
     values = networks.stacked_apply(networks.MLP((), 1), one.values.params, STATES)
     assert values.shape == (2, 2, 1)
+
+
+def test_values_are_believed_within_what_a_future_can_cost():
+    """A limit that nobody can break does not bind, whatever the networks say."""
+    policy, made = learner(1)
+    state = made.init(jax.random.key(0))
+    bias = state.values.params["params"]["Dense_0"]["bias"]
+    wild = jax.tree.map(lambda x: x, state.values.params)
+    wild["params"]["Dense_0"]["bias"] = jnp.full_like(bias, 500.0)
+    state = state._replace(values=state.values._replace(params=wild))
+    steps = rollouts_of(policy, state.policy, jax.random.key(1))
+    # Rollouts that go on: what follows them is told by the networks alone.
+    steps = steps._replace(discount=jnp.ones_like(steps.discount))
+    never = jnp.stack([steps.action.astype(jnp.float32), -jnp.ones((2, COUNT))])
+    half = dataclasses.replace(CONFIG, discount=0.5)
+    _, made = learner(1, config=half)
+    update = jax.jit(made.update)
+    limits, key = jnp.zeros(1), jax.random.key(2)
+    span = (jnp.array([-1.0]), jnp.array([0.0]))
+    _, metrics = update(state, key, steps, never, limits, span)
+    # -1 - .5 and at best nothing after.
+    np.testing.assert_allclose(metrics["safety/cost_0"], -1.5, rtol=1e-5)
+    assert metrics["safety/dual_0"] == 0.0
+    twin = jax.random.key(2)
+    _, metrics = update(state, twin, steps, never, limits)
+    assert metrics["safety/cost_0"] > 100.0

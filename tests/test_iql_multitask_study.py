@@ -15,6 +15,7 @@ from test_mimic_sepsis_demo import DEMO, needs_demo
 
 from data_prep import mimic_sepsis, virtual_sepsis
 from data_prep.sepsis.config import Config as CohortConfig
+from experiments import sepsis_truth as truth
 from experiments import task as task_lib
 from experiments.config import RunConfig
 from experiments.iql_multitask import (
@@ -28,7 +29,6 @@ from experiments.iql_multitask import (
     page,
     sections,
     study,
-    truth,
 )
 from experiments.iql_multitask.config import ALONE, CLONED, METHODS, StudyConfig
 from omgrl_jax.algorithms import multitask_iql

@@ -18,7 +18,7 @@ from omgrl_jax.data import records
 from omgrl_jax.data.records import Records
 from omgrl_jax.data.scales import Scales, Standardiser
 from omgrl_jax.data.space import Space
-from omgrl_jax.learners import dyna, safety
+from omgrl_jax.learners import cloning, dyna, limits, safety
 from omgrl_jax.learners.constrained import ConstrainedConfig
 from omgrl_jax.learners.guardian import guardian, regions
 from omgrl_jax.models.world import WorldParams
@@ -84,6 +84,8 @@ def data():
 def trained(**settings):
     config = ogsrl.Config(
         hidden=(16,),
+        cloning=cloning.CloningConfig(steps=0),
+        limits=limits.LimitsConfig(**settings),
         guardian=guardian.GuardianConfig(
             coverage=0.98, region=regions.RegionConfig(bandwidth=0.2)
         ),
@@ -91,7 +93,6 @@ def trained(**settings):
             radius=0.03, value_hidden=(16,), value_learning_rate=1e-2
         ),
         rollout=dyna.RolloutConfig(horizon=HORIZON, rollouts=128),
-        **settings,
     )
     algorithm = ogsrl.make(config, SPACE, Dynamics(step, None))
 
@@ -116,24 +117,24 @@ def trained(**settings):
 
 def test_the_guardian_keeps_the_policy_among_what_is_recorded():
     free = trained(guarded=False)[-1]
-    held = trained(guardian_limit=0.05)[-1]
+    held = trained(outside=0.05)[-1]
     assert held["safety/outside"] <= 0.05 + 0.02
     assert "safety/outside" not in free
     assert free["return/r_p"] > held["return/r_p"] + 3.0
     # How far outside the free one is: the guardian with a limit that never binds.
-    loose = trained(guardian_limit=1.0)[-1]
+    loose = trained(outside=1.0)[-1]
     assert loose["safety/outside"] > 3 * 0.07
     assert loose["return/r_p"] == pytest.approx(free["return/r_p"], rel=0.05)
 
 
 def test_the_multiplier_answers_only_where_the_limit_binds():
-    held, loose = trained(guardian_limit=0.05)[-1], trained(guardian_limit=1.0)[-1]
+    held, loose = trained(outside=0.05)[-1], trained(outside=1.0)[-1]
     assert held["safety/dual_outside"] > 0.0
     assert loose["safety/dual_outside"] == 0.0
 
 
 def test_a_cost_meets_its_limit_and_costs_return():
-    settings = {"costs": ("desaturation",), "limits": (0.2,), "guarded": False}
+    settings = {"costs": ("desaturation",), "most": (0.2,), "guarded": False}
     held = trained(**settings)[-1]
     # Limited is the share over the whole future: a fifth of 1 / (1 - .99) steps.
     assert abs(held["safety/excess_desaturation"]) <= 0.05 * 0.2 * 100
@@ -144,7 +145,7 @@ def test_a_cost_meets_its_limit_and_costs_return():
 
 
 def test_the_policy_moves_and_the_guardian_does_not():
-    algorithm, start, state, _ = trained(guardian_limit=0.05)
+    algorithm, start, state, _ = trained(outside=0.05)
     before, now = (
         np.exp(algorithm.log_probs(s, jnp.array([[-0.8, 0.0], [0.4, 0.0]])))
         for s in (start, state)
@@ -160,26 +161,27 @@ def test_the_policy_moves_and_the_guardian_does_not():
     ("settings", "message"),
     [
         ({"costs": ("desaturation",)}, "give one limit for each cost"),
-        ({"costs": ("pain",), "limits": (0.1,)}, "cost 'pain': use one of"),
+        ({"costs": ("pain",), "most": (0.1,)}, "cost 'pain': use one of"),
         (
-            {"costs": ("high_aptt",), "limits": (0.1,)},
+            {"costs": ("high_aptt",), "most": (0.1,)},
             "looks at aptt, which is neither",
         ),
     ],
 )
 def test_costs_that_cannot_be_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
-        ogsrl.make(ogsrl.Config(**settings), SPACE, Dynamics(step, None))
+        wanted = limits.LimitsConfig(**settings)
+        ogsrl.make(ogsrl.Config(limits=wanted), SPACE, Dynamics(step, None))
 
 
 def test_a_guardian_needs_patients_on_whom_it_is_not_fitted():
     algorithm = ogsrl.make(ogsrl.Config(), SPACE, Dynamics(step, None))
-    with pytest.raises(ValueError, match="--ogsrl_guarded=false"):
+    with pytest.raises(ValueError, match="--limits_guarded=false"):
         algorithm.init(jax.random.key(0), data()._replace(validation=None))
 
 
 def test_with_a_limit_of_zero_hardly_a_step_lies_outside():
-    held = trained(guardian_limit=0.0)[-1]
+    held = trained(outside=0.0)[-1]
     assert held["safety/outside"] <= 0.02
 
 

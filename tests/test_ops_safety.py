@@ -9,6 +9,7 @@ from omgrl_jax.ops import safety
 CASES = {
     "desaturation": ([92.0, 91.9, 100.0], [0, 1, 0]),
     "oliguria": ([0.5, 0.49, 2.0], [0, 1, 0]),
+    "hypotension": ([65.0, 64.9, 90.0], [0, 1, 0]),
     "high_aptt": ([100.0, 100.1, 40.0], [0, 1, 0]),
     "very_high_aptt": ([150.0, 151.0, 101.0], [0, 1, 0]),
     # From 95 before: lower and below 100; below 100 but rising; not below.

@@ -86,10 +86,10 @@ PATIENT = chart.Patient(
 )
 
 
-def charted(now, given=None, before=None, uniform=0.5):
+def charted(now, given=None, before=None, uniform=0.5, physiology=PHYSIOLOGY):
     nothing = jnp.zeros(())
     given = given or chart.Given(dose(), nothing, nothing)
-    write = functools.partial(chart.write, PHYSIOLOGY, PATIENT)
+    write = functools.partial(chart.write, physiology, PATIENT)
     calm = jnp.zeros(chart.NORMALS)
     return write(now, given, before, jnp.full(chart.UNIFORMS, uniform), calm)
 
@@ -115,6 +115,22 @@ def test_the_chart_by_hand():
     thirds = chart.feature(row, "sbp") + 2.0 * chart.feature(row, "dbp")
     np.testing.assert_allclose(thirds / 3.0, pressure, rtol=1e-5)
     assert len(chart.NAMES) == row.features.size
+
+
+def test_what_is_too_much_costs_the_lungs_what_their_setting_says():
+    """In charts only: the course of the patient is the same."""
+    full, dry = (body(deficit=x) for x in (-0.5, 0.5))
+    given = chart.Given(dose(), jnp.float32(0.0), jnp.float32(3.0))
+    stiff = Physiology(lungs=8.0)
+    for physiology, wanted in ((PHYSIOLOGY, 1.5), (stiff, 8.0)):
+        rows = [charted(one, given, physiology=physiology) for one in (dry, full)]
+        first, second = (chart.feature(row, "spo2") for row in rows)
+        np.testing.assert_allclose(first - second, 0.5 * wanted, rtol=1e-4)
+    nobody, still = jnp.float32(0.0), dose(500.0, 0.1)
+    one, other = (
+        body_lib.advance(p, nobody, full, still, QUIET) for p in (PHYSIOLOGY, stiff)
+    )
+    np.testing.assert_array_equal(one, other)
 
 
 def test_lactate_is_held_until_it_is_measured_again():

@@ -137,7 +137,7 @@ def test_the_papers_cells_cover_its_table_and_the_methods_it_lacks():
     others = (*paper.MODEL_BASED, *paper.MODEL_FREE, *paper.REWARD_LEARNING)
     assert set(found) >= {*others, "authors"}
     # With the main run: every method but those of the sister systems.
-    later = {"dueling_cql", "linear_q", "multitask_iql", "ogsrl"}
+    later = {"dueling_cql", "linear_q", "multitask_iql", "ogsrl", "guarded_cql"}
     assert {*others, *paper.MAIN, *later} == set(config.ALGORITHMS)
     sizes = {name: cell.train_stays for name, cell in found.items() if "stays" in name}
     assert sizes == {"stays_100": 100, "stays_300": 300, "stays_1000": 1000}

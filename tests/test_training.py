@@ -74,5 +74,5 @@ def test_dueling_cql_is_both_and_rules_nothing_out():
 def test_the_newest_methods_come_last():
     """A method's place gives it its keys: those before keep theirs."""
     names = list(config_lib.ALGORITHMS)
-    assert names[-4:] == ["dueling_cql", "linear_q", "multitask_iql", "ogsrl"]
+    assert names[-4:] == ["linear_q", "multitask_iql", "ogsrl", "guarded_cql"]
     assert names[12] == "ml_irl"

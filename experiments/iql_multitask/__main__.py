@@ -18,7 +18,6 @@ goes on where it stopped, method by method; the same --out takes further methods
 """
 
 import dataclasses
-import json
 import pathlib
 from typing import Any
 
@@ -157,8 +156,8 @@ def made(study: StudyConfig, out: pathlib.Path) -> str:
       ValueError: naming the flag, if those that are there are others.
     """
     from data_prep import virtual_sepsis
+    from experiments import sepsis_cohort
 
-    directory = out / "dataset"
     wanted = virtual_sepsis.Config(
         stays=study.stays,
         seed=study.cohort_seed,
@@ -166,19 +165,8 @@ def made(study: StudyConfig, out: pathlib.Path) -> str:
         validation=_VALIDATION,
         style=study.style,
     )
-    path = directory / "schema.json"
-    if not path.is_file():  # written last
-        virtual_sepsis.write(wanted, directory)
-        return str(directory)
-    there = json.loads(path.read_text())["simulator"]["run"]
     of = {"stays": "stays", "seed": "cohort_seed", "test": "tested", "style": "style"}
-    for field, flag in of.items():
-        if there[field] != getattr(wanted, field):
-            raise ValueError(
-                f"--{flag}={getattr(wanted, field)}: the virtual patients in "
-                f"{directory} were made with {there[field]}; use another --out"
-            )
-    return str(directory)
+    return sepsis_cohort.made(wanted, out / "dataset", of)
 
 
 def _without_cohort(study: StudyConfig) -> StudyConfig:

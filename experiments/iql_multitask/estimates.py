@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments import estimating
+from experiments import sepsis_truth as truth
 from experiments.config import RunConfig
 from experiments.fitting import Models
-from experiments.iql_multitask import truth
 from experiments.iql_multitask.config import CLONED
 from experiments.iql_multitask.learning import Learned
 from experiments.task import Task

@@ -7,9 +7,10 @@ from typing import Any
 import tqdm
 
 from experiments import estimating, fitting, judging
+from experiments import sepsis_truth as truth
 from experiments.config import RunConfig
 from experiments.fitting import Models
-from experiments.iql_multitask import clinical, estimates, learning, truth
+from experiments.iql_multitask import clinical, estimates, learning
 from experiments.iql_multitask.config import CLONED, REFERENCES, StudyConfig
 from experiments.iql_multitask.learning import Learned
 from experiments.task import Task

@@ -13,18 +13,20 @@ trust region policy optimisation in the model, the paper's ablation.
 
 import dataclasses
 import functools
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from omgrl_jax import distributions
+from omgrl_jax.actions import ActionSpace
+from omgrl_jax.data import records as records_lib
 from omgrl_jax.data import space as space_lib
 from omgrl_jax.data.space import Space
-from omgrl_jax.learners import constrained, dyna, known_reward, safety, stochastic
+from omgrl_jax.learners import cloning as cloning_lib
+from omgrl_jax.learners import constrained, dyna, known_reward, stochastic
+from omgrl_jax.learners import limits as limits_lib
 from omgrl_jax.learners.guardian import guardian as guardian_lib
-from omgrl_jax.ops.safety import COSTS
 from omgrl_jax.types import (
     Algorithm,
     Array,
@@ -33,8 +35,9 @@ from omgrl_jax.types import (
     Metrics,
     Params,
     Policy,
-    Transition,
 )
+
+STARTS = ("anywhere", "admission")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,27 +45,25 @@ class Config:
     """OGSRL's settings.
 
     Attributes:
-      costs: safety costs that are limited.
-      limits: for each of them the largest share of steps that may be unsafe.
-      guarded: whether the guardian holds the policy.
-      guardian_limit: largest share of steps outside of its region.
       hidden: widths of the policy's layers.
+      cloning: how it is brought to the clinicians' before the first epoch. From doses
+        at random a policy starts outside of the region, which only steps that forget
+        the reward lead back to.
+      limits: what is limited.
       guardian: the region.
       optimiser: the constrained steps.
       rollout: use of the world model; every rollout is used once.
+      start: where rollouts start: "anywhere" in a recorded stay, or at its "admission",
+        which with a horizon as long as stays makes shares of steps those of stays.
     """
 
-    costs: tuple[str, ...] = dataclasses.field(
-        default=(), metadata={"choices": tuple(COSTS)}
-    )
-    limits: tuple[float, ...] = dataclasses.field(
-        default=(), metadata={"min": 0, "max": 1}
-    )
-    guarded: bool = True
-    guardian_limit: float = dataclasses.field(
-        default=0.05, metadata={"min": 0, "max": 1}
-    )
     hidden: tuple[int, ...] = (128, 128)
+    cloning: cloning_lib.CloningConfig = dataclasses.field(
+        default_factory=cloning_lib.CloningConfig
+    )
+    limits: limits_lib.LimitsConfig = dataclasses.field(
+        default_factory=limits_lib.LimitsConfig
+    )
     guardian: guardian_lib.GuardianConfig = dataclasses.field(
         default_factory=guardian_lib.GuardianConfig
     )
@@ -70,14 +71,12 @@ class Config:
         default_factory=constrained.ConstrainedConfig
     )
     rollout: dyna.RolloutConfig = dataclasses.field(default_factory=dyna.RolloutConfig)
+    start: str = dataclasses.field(default="anywhere", metadata={"choices": STARTS})
 
     def __post_init__(self) -> None:
-        """Rejects costs without a limit, naming the fields."""
-        if len(self.costs) != len(self.limits):
-            raise ValueError(
-                f"costs={','.join(self.costs)} and limits={self.limits}: give one "
-                "limit for each cost, a share of steps"
-            )
+        """Rejects unknown starts, naming the field."""
+        if self.start not in STARTS:
+            raise ValueError(f"start='{self.start}': use one of {', '.join(STARTS)}")
 
 
 class State(NamedTuple):
@@ -90,22 +89,6 @@ class State(NamedTuple):
 
     learner: constrained.State
     guardian: guardian_lib.Fitted | None
-
-
-class Constraints(NamedTuple):
-    """What is limited; J constraints.
-
-    Attributes:
-      names: of each.
-      limits: largest share of steps of each.
-      fit: `(data) -> ` the fitted guardian; None where none guards.
-      measure: `(fitted guardian, data, rollouts [H, B, ...]) -> [J, H, B]`, 0 or 1.
-    """
-
-    names: tuple[str, ...]
-    limits: tuple[float, ...]
-    fit: Callable[[dyna.Data], guardian_lib.Fitted | None]
-    measure: Callable[..., Array]
 
 
 def make(config: Config, space: Space, dynamics: Dynamics) -> Algorithm:
@@ -128,20 +111,27 @@ def make(config: Config, space: Space, dynamics: Dynamics) -> Algorithm:
         traced, if validation records are wanted and missing.
     """
     known_reward.require(space)
-    held = _constraints(config, space, dynamics)
-    family = distributions.categorical(space.num_actions)
-    policy = stochastic.make(config.hidden, space.state_dim, family)
+    held = limits_lib.make(
+        config.limits, config.guardian, space, dynamics, config.rollout.horizon
+    )
+    policy = stochastic.make(
+        config.hidden, space.state_dim, distributions.of(space_lib.actions(space))
+    )
     count = len(held.names)
     learner = constrained.make(config.optimiser, policy, space.state_dim, count)
-    acting = _policy(config.hidden, space.state_dim, space.num_actions)
+    clone = cloning_lib.make(config.cloning, policy)
+    acting = _policy(config.hidden, space.state_dim, space_lib.actions(space))
 
     def init(key: Key, data: dyna.Data) -> State:
-        return State(learner.init(key), held.fit(data))
+        start_key, clone_key = jax.random.split(key)
+        start = learner.init(start_key)
+        cloned = clone(start.policy, clone_key, data.train)
+        return State(start._replace(policy=cloned), held.fit(data))
 
     def update(state: State, key: Key, data: dyna.Data) -> tuple[State, Metrics]:
-        rollout_key, step_key = jax.random.split(key)
+        row_key, rollout_key, step_key = jax.random.split(key, 3)
         params = state.learner.policy
-        rows = data.train.transitions
+        rows = _rows(config, data, row_key)
         rollouts = dyna.collect(
             config.rollout, dynamics, acting, params, rollout_key, data, rows
         )
@@ -149,15 +139,22 @@ def make(config: Config, space: Space, dynamics: Dynamics) -> Algorithm:
         unsafe = held.measure(state.guardian, data, rollouts)
         # What a step costs more than it may: its discounted sum is limited by zero,
         # however long an episode is.
-        over = unsafe - jnp.array(held.limits, jnp.float32)[:, None, None]
+        limits = jnp.array(held.most, jnp.float32)
+        over = unsafe - limits[:, None, None]
         signals = jnp.concatenate([reward[None], over])
         found, metrics = learner.update(
-            state.learner, step_key, rollouts, signals, jnp.zeros(count)
+            state.learner,
+            step_key,
+            rollouts,
+            signals,
+            jnp.zeros(count),
+            span=(-limits, 1.0 - limits),
         )
         alive = constrained.alive_in(rollouts)
         shares = jnp.sum(unsafe * alive[None], axis=(1, 2)) / jnp.sum(alive)
         return State(found, state.guardian), {
-            **_named(metrics, held.names, shares),
+            **limits_lib.named(metrics, held.names),
+            **_shares(held.names, shares),
             "return/r_p": jnp.mean(jnp.sum(alive * reward, axis=0)),
         }
 
@@ -167,53 +164,25 @@ def make(config: Config, space: Space, dynamics: Dynamics) -> Algorithm:
     return Algorithm(init, update, acting, policy_params)
 
 
-def _constraints(config: Config, space: Space, dynamics: Dynamics) -> Constraints:
-    """The costs, and the guardian where there is one."""
-    cost_of = safety.make(space, config.costs)
-    encode, horizon = space_lib.action_numbers(space), config.rollout.horizon
-    guard = guardian_lib.make(config.guardian, space, encode, dynamics, horizon)
-
-    def fit(data: dyna.Data) -> guardian_lib.Fitted | None:
-        if not config.guarded:
-            return None
-        if data.validation is None:
-            raise ValueError(
-                "ogsrl sets its guardian's threshold on validation records, of which "
-                "there are none: give some, or --ogsrl_guarded=false"
-            )
-        return guard.fit(data.world, data.train, data.validation)
-
-    def measure(
-        fitted: guardian_lib.Fitted | None, data: dyna.Data, rollouts: Transition
-    ) -> Array:
-        found = cost_of(data.world.scales, rollouts)
-        if fitted is None:
-            return found
-        scores = guard.of_rollouts(fitted, data.world, rollouts)
-        outside = guardian_lib.outside(fitted, scores).astype(jnp.float32)
-        return jnp.concatenate([found, outside[None]])
-
-    names, limits = config.costs, config.limits
-    if config.guarded:
-        names, limits = (*names, "outside"), (*limits, config.guardian_limit)
-    return Constraints(names, limits, fit, measure)
+def _rows(config: Config, data: dyna.Data, key: Key) -> Array:
+    """Rows of the records from which rollouts may start."""
+    if config.start == "anywhere":
+        return data.train.transitions
+    return records_lib.sample_admissions(data.train, key, config.rollout.rollouts)
 
 
 @functools.cache
-def _policy(hidden: tuple[int, ...], state_dim: int, num_actions: int) -> Policy:
+def _policy(hidden: tuple[int, ...], state_dim: int, actions: ActionSpace) -> Policy:
     """The same object for equal networks: functions of it are compiled once."""
-    family = distributions.categorical(num_actions)
-    policy = stochastic.make(hidden, state_dim, family)
-    return Policy(
-        lambda params, states: jax.nn.log_softmax(policy.numbers(params, states))
-    )
+    policy = stochastic.make(hidden, state_dim, distributions.of(actions))
+
+    def log_probs(params: Params, states: Array) -> Array:
+        if not actions.count:
+            raise ValueError("this policy chooses any dose: it has no list of actions")
+        return jax.nn.log_softmax(policy.numbers(params, states))
+
+    return Policy(log_probs, None if actions.count else policy.draw)
 
 
-def _named(metrics: Metrics, names: tuple[str, ...], shares: Array) -> Metrics:
-    """Metrics of constraints called by their names, with their shares of steps [J]."""
-    found = {k: x for k, x in metrics.items() if not k.startswith("safety/")}
-    for j, name in enumerate(names):
-        found[f"safety/{name}"] = shares[j]
-        found[f"safety/excess_{name}"] = metrics[f"safety/cost_{j}"]
-        found[f"safety/dual_{name}"] = metrics[f"safety/dual_{j}"]
-    return found
+def _shares(names: tuple[str, ...], shares: Array) -> Metrics:
+    return {f"safety/{name}": share for name, share in zip(names, shares, strict=True)}

@@ -23,7 +23,8 @@ class Records(NamedTuple):
 
     Attributes:
       states: [R, S] standardised states.
-      actions: [R] int32; the last row of a stay holds a filler.
+      actions: [R] int32, or [R, P] choices between -1 and 1 where actions are
+        continuous; the last row of a stay holds a filler.
       amounts: [R] raw dose of the step.
       outcome: [R, C] standardised channel values at the FOLLOWING row: the last
         measured ones, until a model replaces them by its own estimate.
@@ -91,7 +92,7 @@ def make_records(
     return Records(
         states=states,
         actions=jnp.asarray(
-            rows_lib.per_row(arrays.lengths, arrays.actions)[rows], jnp.int32
+            rows_lib.per_row(arrays.lengths, _choices(schema, arrays))[rows]
         ),
         amounts=jnp.asarray(
             rows_lib.per_row(arrays.lengths, rows_lib.amounts_of(schema, arrays))[rows],
@@ -125,6 +126,12 @@ def sample_rows(records: Records, key: Key, size: int) -> Array:
     return records.transitions[index]
 
 
+def sample_admissions(records: Records, key: Key, size: int) -> Array:
+    """Draws the first rows of `size` stays, with replacement: [size]."""
+    drawn = jax.random.randint(key, (size,), 0, records.stay[-1] + 1)
+    return jnp.searchsorted(records.stay, drawn)
+
+
 def sample_transitions(records: Records, key: Key, size: int) -> Transition:
     """Draws `size` recorded transitions with replacement."""
     return transition_at(records, sample_rows(records, key, size))
@@ -153,6 +160,13 @@ def sample_windows(records: Records, key: Key, size: int, horizon: int) -> Trans
     steps = jnp.arange(horizon, dtype=jnp.int32)
     rows = records.windows[index][:, None] + steps[None, :]
     return transition_at(records, rows)
+
+
+def _choices(schema: Schema, arrays: dataset_lib.Trajectories) -> np.ndarray:
+    """Actions [M] int32, or [M, P] on the scale on which policies choose them."""
+    if schema.actions.count:
+        return np.asarray(arrays.actions, np.int32)
+    return np.asarray(schema.actions.space().encode(jnp.asarray(arrays.actions)))
 
 
 def _censored(space: Space, arrays: dataset_lib.Trajectories) -> np.ndarray:

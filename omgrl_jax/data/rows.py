@@ -51,9 +51,14 @@ def track(schema: Schema, space: Space, arrays: dataset_lib.Trajectories) -> np.
 
 
 def amounts_of(schema: Schema, arrays: dataset_lib.Trajectories) -> np.ndarray:
-    """Doses of all actions, [M]: recorded ones, else each bin's representative."""
+    """Doses of all actions, [M]: recorded ones, else each bin's representative.
+
+    Continuous actions are doses themselves: of them these are zeros.
+    """
     if arrays.amounts is not None:
         return arrays.amounts
+    if not schema.actions.count:
+        return np.zeros(arrays.actions.shape[0], np.float32)
     table = np.asarray(schema.actions.amounts or np.zeros(schema.actions.count))
     return table[arrays.actions].astype(np.float32)
 
@@ -94,9 +99,9 @@ def channels_of(
 
 
 def per_row(lengths: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Spreads [M] values over the [R] rows; the last row of a stay gets zero."""
+    """Spreads [M, ...] values over the [R] rows; the last row of a stay gets zero."""
     rows = int(lengths.sum() + lengths.size)
-    out = np.zeros(rows, values.dtype)
+    out = np.zeros((rows, *values.shape[1:]), values.dtype)
     last = dataset_lib.row_starts(lengths) + lengths
     keep = np.ones(rows, bool)
     keep[last] = False

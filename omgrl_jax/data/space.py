@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from omgrl_jax import actions as actions_lib
+from omgrl_jax.actions import ActionSpace
 from omgrl_jax.data import tracking
 from omgrl_jax.data.schema import Actions, Schema
 from omgrl_jax.types import Array
@@ -22,11 +24,13 @@ class Space:
       dynamic: state indices that a model predicts (stored and not static).
       tracked: rules of the remaining features.
       channels: names of the `C` auxiliary channels.
-      num_actions: `A`.
+      num_actions: `A`; 0 where actions are continuous.
       target: (channel index, low, high) of the clinical reward, or None.
       recorded_reward: index of the channel that carries a recorded reward, or None.
       levels: where actions are doses, how many levels each drug has, the last drug's
         changing first; empty where they are no doses.
+      bounds: (lowest, highest) of each of the `P` numbers of continuous actions; empty
+        where actions are discrete.
     """
 
     names: tuple[str, ...]
@@ -38,6 +42,17 @@ class Space:
     target: tuple[int, float, float] | None = None
     recorded_reward: int | None = None
     levels: tuple[int, ...] = ()
+    bounds: tuple[tuple[float, float], ...] = ()
+
+    @property
+    def action_shape(self) -> tuple[int, ...]:
+        """Of one action: nothing, or [P]."""
+        return (len(self.bounds),) if self.bounds else ()
+
+    @property
+    def action_width(self) -> int:
+        """How many numbers tell networks of an action."""
+        return self.num_actions or len(self.bounds)
 
     @property
     def state_dim(self) -> int:
@@ -50,18 +65,46 @@ class Space:
         return len(self.stored)
 
 
-def action_numbers(space: Space) -> Callable[[Array], Array]:
-    """Discrete actions as numbers, so that like doses lie near each other.
+def actions(space: Space) -> ActionSpace:
+    """What an agent may do, as its distributions ask for it."""
+    if space.bounds:
+        return actions_lib.box(*zip(*space.bounds, strict=True))
+    return actions_lib.discrete(space.num_actions)
+
+
+def no_action(space: Space) -> Array:
+    """The first action [], or the middle of the box [P]."""
+    dtype = jnp.float32 if space.bounds else jnp.int32
+    return jnp.zeros(space.action_shape, dtype)
+
+
+def action_inputs(space: Space) -> Callable[[Array], Array]:
+    """Actions as networks are told of them.
 
     Args:
       space: the task.
 
     Returns:
-      `(actions [...]) -> [..., P]`: of doses the level of each drug on a scale of -1 to
-      1, in the order of the schema; of other actions one-hot.
+      `(actions) -> [..., K]`, `K` being `space.action_width`: discrete actions one-hot,
+      choices [..., P] of continuous ones within -1 to 1, as they are done.
+    """
+    if space.bounds:
+        return lambda choices: jnp.clip(choices, -1.0, 1.0)
+    return lambda actions: jax.nn.one_hot(actions, space.num_actions)
+
+
+def action_numbers(space: Space) -> Callable[[Array], Array]:
+    """Actions as numbers, so that like doses lie near each other.
+
+    Args:
+      space: the task.
+
+    Returns:
+      `(actions) -> [..., K]`: of doses, or of their levels, that of each drug on a
+      scale of -1 to 1, in the order of the schema; of other actions one-hot.
     """
     if not space.levels:
-        return lambda actions: jax.nn.one_hot(actions, space.num_actions)
+        return action_inputs(space)
     every = np.unravel_index(np.arange(space.num_actions), space.levels)
     share = [x / max(n - 1, 1) for x, n in zip(every, space.levels, strict=True)]
     table = 2.0 * np.stack(share, axis=-1).astype(np.float32) - 1.0
@@ -76,7 +119,7 @@ def make_space(
     Args:
       schema: the dataset's schema.
       state: name of the state; None for the default.
-      continuous: whether actions may be continuous, for models that know them;
+      continuous: whether actions may be continuous, for what can deal with them; most
         algorithms choose among discrete ones.
 
     Returns:
@@ -88,7 +131,8 @@ def make_space(
     if not schema.actions.count and not continuous:
         raise ValueError(
             f"dataset '{schema.name}': its actions are continuous; this needs discrete "
-            "ones (bins of doses, for example). Only experiments.persim takes others"
+            "ones (bins of doses, for example). Only experiments.persim and "
+            "experiments.ogsrl take others"
         )
     stored, tracked = schema.state(state)
     names = [schema.features[i].name for i in stored] + [t.name for t in tracked]
@@ -113,10 +157,13 @@ def make_space(
         target=target,
         recorded_reward=recorded,
         levels=_levels(schema.actions),
+        bounds=tuple(zip(schema.actions.low, schema.actions.high, strict=True)),
     )
 
 
 def _levels(actions: Actions) -> tuple[int, ...]:
+    if not actions.count:
+        return ()
     if actions.drugs:
         return tuple(drug.levels for drug in actions.drugs)
-    return (actions.count,) if actions.unit and actions.count else ()
+    return (actions.count,) if actions.unit else ()

@@ -88,10 +88,12 @@ class Constrained(NamedTuple):
 
     Attributes:
       init: `(key) -> State`.
-      update: `(state, key, rollouts, signals [1 + J, H, B], limits [J]) -> (state,
-        metrics)`: rewards first, then costs; `limits` are of their discounted sums,
-        what follows the rollouts by the value networks. The rollouts' actions are
-        choices of the policy's distribution.
+      update: `(state, key, rollouts, signals [1 + J, H, B], limits [J], span=None) ->
+        (state, metrics)`: rewards first, then costs; `limits` are of their discounted
+        sums, what follows the rollouts by the value networks. `span` = (lowest [J],
+        highest [J]) says between what all costs of a step lie: then no network is
+        believed that says what no future can cost, or a limit that nobody can break
+        may seem broken. The rollouts' actions are choices of the policy's distribution.
     """
 
     init: Callable[[Key], State]
@@ -136,9 +138,17 @@ def make(
         return State(policy.init(policy_key), optimize.start(optimizer, params))
 
     def update(
-        state: State, key: Key, rollouts: Transition, signals: Array, limits: Array
+        state: State,
+        key: Key,
+        rollouts: Transition,
+        signals: Array,
+        limits: Array,
+        span: tuple[Array, Array] | None = None,
     ) -> tuple[State, Metrics]:
-        batch, targets, sums = prepare(config, state, values, rollouts, signals)
+        def believed(params: Params, states: Array) -> Array:
+            return _within(span, config.discount, values(params, states))
+
+        batch, targets, sums = prepare(config, state, believed, rollouts, signals)
         excess = sums[1:] - limits
         moved, metrics = move(state.policy, batch, excess)
         learned = fit(state.values, key, batch, targets)
@@ -147,6 +157,17 @@ def make(
         return State(moved, learned), metrics
 
     return Constrained(init, update)
+
+
+def _within(span: tuple[Array, Array] | None, discount: float, values: Array) -> Array:
+    """Values [1 + J, ...] of costs cut to what a whole future can cost."""
+    if span is None:
+        return values
+    longest = 1.0 / max(1.0 - discount, 1e-6)
+    low, high = (longest * x.reshape(-1, *(1,) * (values.ndim - 1)) for x in span)
+    # A state after which nothing follows costs nothing.
+    costs = jnp.clip(values[1:], jnp.minimum(low, 0.0), jnp.maximum(high, 0.0))
+    return jnp.concatenate([values[:1], costs])
 
 
 def prepare(

@@ -71,6 +71,7 @@ def soft_targets(
     rewards: Array,
     discount: float,
     temperature: Array,
+    lowered: Array | None = None,
 ) -> Array:
     """Bellman targets with the smaller of the twins, [B].
 
@@ -82,11 +83,15 @@ def soft_targets(
       rewards: [B].
       discount: discount factor.
       temperature: [] entropy coefficient.
+      lowered: [B, A] by how much less actions count in the next states; None for
+        nothing.
 
     Returns:
       [B] `r + discount * continuation * V(s')`.
     """
     q_t = jnp.min(critic.values(target_params, batch.next_state), axis=0)
+    if lowered is not None:
+        q_t = q_t - lowered
     v_t = jax.vmap(value.soft_value, in_axes=(0, 0, None))(
         q_t, next_log_probs, temperature
     )

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from omgrl_jax.data import buffer as buffer_lib
 from omgrl_jax.data import records as records_lib
+from omgrl_jax.data import space as space_lib
 from omgrl_jax.data.records import Records
 from omgrl_jax.data.space import Space
 from omgrl_jax.learners.soft_actor_critic import (
@@ -71,7 +72,7 @@ def empty_buffer(config: RolloutConfig, space: Space) -> buffer_lib.Buffer:
     """The rollout buffer before the first epoch."""
     example = Transition(
         state=jnp.zeros(space.state_dim),
-        action=jnp.int32(0),
+        action=space_lib.no_action(space),
         next_state=jnp.zeros(space.state_dim),
         outcome=jnp.zeros(len(space.channels)),
         discount=jnp.float32(0.0),
@@ -122,7 +123,7 @@ def collect(
 
 def keep(buffer: buffer_lib.Buffer, rollouts: Transition) -> buffer_lib.Buffer:
     """Adds rollouts [H, B, ...] to the buffer."""
-    rows = rollouts.action.size
+    rows = rollouts.discount.size
     return buffer_lib.add(
         buffer, jax.tree.map(lambda x: x.reshape((rows, *x.shape[2:])), rollouts)
     )

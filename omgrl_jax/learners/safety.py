@@ -18,8 +18,10 @@ def make(space: Space, names: Sequence[str]) -> Callable[[Scales, Transition], A
       names: of the costs, keys of `ops.safety.COSTS`.
 
     Returns:
-      `(scales, transitions [...]) -> [J, ...]`, 0 or 1 each. Of a channel the value at
-      the step's end counts, of a feature both ends.
+      `(scales, transitions [...]) -> [J, ...]`, 0 or 1 each. What is both a feature of
+      the state and a channel is looked at in the state: there a world model draws it
+      with its scatter, while of a channel it gives what is to be expected. Of a channel
+      the value at the step's end counts, of a feature both ends.
 
     Raises:
       ValueError: naming a cost that nobody knows, or what it looks at where the task
@@ -35,7 +37,7 @@ def make(space: Space, names: Sequence[str]) -> Callable[[Scales, Transition], A
                 f"dataset ({', '.join(space.channels) or 'it has none'}) nor a feature "
                 "of the state"
             )
-        if safety.COSTS[name].both_ends and wanted in space.channels:
+        if safety.COSTS[name].both_ends and wanted not in space.names:
             raise ValueError(
                 f"cost '{name}' compares {wanted} at both ends of a step, of which a "
                 "channel tells the end alone: make it a feature of the state"
@@ -49,12 +51,12 @@ def make(space: Space, names: Sequence[str]) -> Callable[[Scales, Transition], A
         found = []
         for name in names:
             measured = safety.COSTS[name].measured
-            if measured in space.channels:
-                value = channels[..., space.channels.index(measured)]
-                found.append(safety.cost_of(name, value, value))
-            else:
+            if measured in space.names:
                 at = space.names.index(measured)
                 found.append(safety.cost_of(name, before[..., at], after[..., at]))
+            else:
+                value = channels[..., space.channels.index(measured)]
+                found.append(safety.cost_of(name, value, value))
         empty = jnp.zeros((0, *transitions.discount.shape))
         return jnp.stack(found) if found else empty
 

@@ -76,22 +76,32 @@ class AgentState(NamedTuple):
     temperature: optimize.Learner
 
 
+class Lowered(NamedTuple):
+    """By how much less actions count than the critics say, for B transitions.
+
+    Attributes:
+      here: [B, A] to the actor in the states.
+      following: [B, A] to the critics' targets in the next states.
+    """
+
+    here: Array
+    following: Array
+
+
 class Agent(NamedTuple):
     """The learner as pure functions.
 
     Attributes:
       init: `(key) -> AgentState`.
-      update: `(state, reward, recorded, sampled) -> (state, metrics)`, one gradient
-        step of each part; `reward` maps transitions [B] to rewards [B]; `sampled` may
-        have no rows, then the conservative term looks at recorded states alone.
+      update: `(state, reward, recorded, sampled, lowered=None) -> (state, metrics)`,
+        one gradient step of each part; `reward` maps transitions [B] to rewards [B];
+        `sampled` may have no rows, then the conservative term looks at recorded states
+        alone; `lowered` is of all rows, recorded ones first.
       policy: the actor's policy.
     """
 
     init: Callable[[Key], AgentState]
-    update: Callable[
-        [AgentState, RewardFunction, Transition, Transition],
-        tuple[AgentState, Metrics],
-    ]
+    update: Callable[..., tuple[AgentState, Metrics]]
     policy: Policy
 
 
@@ -148,6 +158,7 @@ def make(
         reward: RewardFunction,
         recorded: Transition,
         sampled: Transition,
+        lowered: Lowered | None = None,
     ) -> tuple[AgentState, Metrics]:
         temperature = jnp.exp(state.temperature.params)
         both = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), recorded, sampled)
@@ -166,6 +177,7 @@ def make(
             reward(both),
             config.discount,
             temperature,
+            None if lowered is None else lowered.following,
         )
         new_critic, metrics = critic_step(
             state.critic,
@@ -176,6 +188,8 @@ def make(
             log_probs[size:],
         )
         q = jnp.min(critic.values(new_critic.params, both.state), axis=0)
+        if lowered is not None:
+            q = q - lowered.here
         new_actor, actor_metrics = actor_step(state.actor, both.state, q, temperature)
         new_temperature = state.temperature
         if config.entropy_target > 0:

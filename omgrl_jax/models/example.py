@@ -11,12 +11,13 @@ class Example(NamedTuple):
 
     Attributes:
       state: [S] state at the start of the step.
-      action: [] dose bin.
+      action: [] dose bin, or [P] choices.
       amount: [] dose that was really given, raw.
       next_state: [S] state at its end.
       outcome: [C] channel values known at its end.
       measured: [C] whether they were measured anew.
       censored: [C] whether they are lower bounds.
+      discount: [] 0.0 where the episode ended with the step.
     """
 
     state: Array
@@ -26,6 +27,7 @@ class Example(NamedTuple):
     outcome: Array
     measured: Array
     censored: Array
+    discount: Array
 
 
 def examples(records: Records) -> Example:
@@ -39,4 +41,5 @@ def examples(records: Records) -> Example:
         outcome=records.outcome[rows],
         measured=records.measured[rows],
         censored=records.censored[rows],
+        discount=records.discount[rows],
     )

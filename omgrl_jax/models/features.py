@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 
 from omgrl_jax import networks
+from omgrl_jax.data import space as space_lib
 from omgrl_jax.data.scales import Scales
 from omgrl_jax.data.space import Space
 from omgrl_jax.models.example import Example
@@ -19,7 +19,7 @@ class Features(NamedTuple):
 
     Attributes:
       init: `(key) -> params`.
-      moments: `(params, state [S], action []) -> (mean [D], log variance [D])` of the
+      moments: `(params, state [S], action) -> (mean [D], log variance [D])` of the
         standardised change.
       loss: `(scales, params, example) -> []`.
     """
@@ -42,9 +42,10 @@ def make(hidden: tuple[int, ...], space: Space) -> Features:
     dynamic = jnp.array(space.dynamic, int)
     num_dynamic = len(space.dynamic)
     network = networks.MLP(hidden, 2 * num_dynamic)
+    told = space_lib.action_inputs(space)
 
     def init(key: Key) -> Params:
-        example = jnp.zeros(space.state_dim + space.num_actions)
+        example = jnp.zeros(space.state_dim + space.action_width)
         return {
             "net": network.init(key, example),
             "low": jnp.full(num_dynamic, -10.0),
@@ -52,8 +53,7 @@ def make(hidden: tuple[int, ...], space: Space) -> Features:
         }
 
     def moments(params: Params, state: Array, action: Array) -> tuple[Array, Array]:
-        one_hot = jax.nn.one_hot(action, space.num_actions)
-        inputs = jnp.concatenate([state, one_hot])
+        inputs = jnp.concatenate([state, told(action)])
         mean, raw = jnp.split(networks.apply(network, params["net"], inputs), 2)
         return mean, likelihood.soft_clamp(raw, params["low"], params["high"])
 

@@ -17,7 +17,7 @@ from omgrl_jax.data.records import Records
 from omgrl_jax.data.scales import Scales
 from omgrl_jax.data.space import Space
 from omgrl_jax.ops import density, thinning
-from omgrl_jax.types import Array, Dynamics, Key, Spread, Step
+from omgrl_jax.types import Array, Dynamics, Key, Params, Spread, Step
 
 _TOGETHER = 1024  # steps whose distances are computed at once
 
@@ -60,10 +60,12 @@ class Neighbours(NamedTuple):
     Attributes:
       rows: recorded steps.
       scales: the standardisation.
+      outcomes: networks that estimate channels: none, neighbours tell them.
     """
 
     rows: Rows
     scales: Scales
+    outcomes: Params = ()
 
 
 class Nearest(NamedTuple):

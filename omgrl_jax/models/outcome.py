@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from omgrl_jax import networks
+from omgrl_jax.data import space as space_lib
 from omgrl_jax.data import tracking
 from omgrl_jax.data.scales import Scales
 from omgrl_jax.data.space import Space
@@ -71,7 +72,8 @@ def make(hidden: tuple[int, ...], dose_effect: str, space: Space) -> Outcomes:
     # Without channels one output that nobody reads: layers of width 0 cannot be made.
     network = networks.MLP(hidden, max(4 * num_channels, 1))
     bases = last_value_index(space)
-    dose_inputs = len(space.tracked) + 2 * len(pairs) + space.num_actions
+    dose_inputs = len(space.tracked) + 2 * len(pairs) + space.action_width
+    told = space_lib.action_inputs(space)
 
     def init(key: Key) -> Params:
         width = space.state_dim + (0 if proportional else dose_inputs)
@@ -87,8 +89,7 @@ def make(hidden: tuple[int, ...], dose_effect: str, space: Space) -> Outcomes:
         following, change, drawn = dose_changes(space, pairs, scales, state, amount)
         inputs = state
         if not proportional:
-            one_hot = jax.nn.one_hot(action, space.num_actions)
-            inputs = jnp.concatenate([state, following, change, drawn, one_hot])
+            inputs = jnp.concatenate([state, following, change, drawn, told(action)])
         out = networks.apply(network, params["net"], inputs)
         mean, raw_log_var, logit, slope = jnp.split(out[: 4 * num_channels], 4)
         mean = mean + last_values(scales, bases, state)

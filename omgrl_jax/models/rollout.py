@@ -33,17 +33,16 @@ def rollout(
 
     def step(states: Array, key: Key) -> tuple[Array, Transition]:
         action_key, world_key = jax.random.split(key)
-        log_probs = policy.log_probs(policy_params, states)
-        actions = jax.random.categorical(action_key, log_probs, axis=-1)
+        actions = policy.sample(policy_params, action_key, states)
         following = dynamics.sample(dynamics_params, world_key, states, actions)
-        discount = following.discount
+        discount, alive = following.discount, jnp.ones(states.shape[:1])
         transition = Transition(
             state=states,
-            action=actions.astype(jnp.int32),
+            action=actions,
             next_state=following.state,
             outcome=following.outcome,
-            discount=jnp.ones(actions.shape) if discount is None else discount,
-            uncertainty=jnp.zeros(actions.shape),
+            discount=alive if discount is None else discount,
+            uncertainty=jnp.zeros_like(alive),
         )
         return following.state, transition
 

@@ -4,6 +4,7 @@ Two kinds of networks share a state. The *feature* networks (`features.py`) pred
 change of the dynamic features. The *outcome* networks (`outcome.py`) predict each
 channel's value as it would be measured at the next step, are trained only where it was
 measured, and also give the chance of a measurement. Tracked features follow by rule.
+Where episodes may end, as by death, a third kind (`ends.py`) gives the chance of that.
 """
 
 import dataclasses
@@ -17,6 +18,7 @@ from omgrl_jax.data import tracking
 from omgrl_jax.data.records import Records
 from omgrl_jax.data.scales import Scales
 from omgrl_jax.data.space import Space
+from omgrl_jax.models import ends as ends_lib
 from omgrl_jax.models import ensemble
 from omgrl_jax.models import features as features_lib
 from omgrl_jax.models import outcome as outcome_lib
@@ -30,7 +32,9 @@ class WorldConfig:
 
     Attributes:
       hidden: widths of the feature networks (Table I: four layers of 128).
-      outcome_hidden: widths of the outcome networks.
+      outcome_hidden: widths of the outcome networks, and of those of ends.
+      ends: whether episodes may end in the world as they did in the records, by death
+        for example; else nothing that is rolled out ever ends.
       dose_effect: how an outcome depends on the dose: "proportional", a positive
         state-dependent slope times the change of the running dose average since the
         last draw, or "free", dose features as plain inputs.
@@ -44,6 +48,7 @@ class WorldConfig:
         default="proportional", metadata={"choices": outcome_lib.DOSE_EFFECTS}
     )
     state_margin: float = 0.5
+    ends: bool = False
 
     def __post_init__(self) -> None:
         """Rejects unknown options."""
@@ -63,6 +68,7 @@ class WorldParams(NamedTuple):
       scales: the standardisation.
       low: [S] lower limits of states in rollouts, -inf where nothing is predicted.
       high: [S] upper limits, likewise.
+      ends: networks of ends, leaves [E, ...]; none where nothing ends.
     """
 
     features: Params
@@ -70,6 +76,7 @@ class WorldParams(NamedTuple):
     scales: Scales
     low: Array
     high: Array
+    ends: Params = ()
 
 
 class World(NamedTuple):
@@ -82,9 +89,10 @@ class World(NamedTuple):
       outcome_loss: `(scales, params, example) -> []`.
       outcome: `(scales, params, state [S], action [], amount []) -> Outcome`.
       step: `(world params, member, key, state [S], action []) -> Step`, a draw of the
-        member (feature parameters, outcome parameters).
+        member (parameters of features, of outcomes, of ends).
       dynamics: batches of states over the whole ensemble.
       predicted: state indices of the features that are predicted.
+      ends: networks of ends; None where nothing ends.
     """
 
     init_features: Any
@@ -95,6 +103,7 @@ class World(NamedTuple):
     step: Any
     dynamics: Dynamics
     predicted: tuple[int, ...]
+    ends: ends_lib.Ends | None = None
 
 
 def make(
@@ -116,21 +125,29 @@ def make(
     features = features_lib.make(config.hidden, space)
     if outcomes is None:
         outcomes = population_outcomes(config, space)
+    ends = ends_lib.make(config.outcome_hidden, space) if config.ends else None
 
     def step(
         params: WorldParams, member: Any, key: Key, state: Array, action: Array
     ) -> Step:
-        feature_key, value_key, draw_key = jax.random.split(key, 3)
+        feature_key, value_key, draw_key, end_key = jax.random.split(key, 4)
         mean, log_var = features.moments(member[0], state, action)
         noise = jax.random.normal(feature_key, mean.shape)
         change = mean + jnp.exp(0.5 * log_var) * noise
-        amount = params.scales.amounts[action]
+        amount = _usual(space, params.scales, action)
         said = outcomes.predict(params.scales, member[1], state, action, amount)
         noise = jax.random.normal(value_key, said.mean.shape)
         value = said.mean + jnp.exp(0.5 * said.log_var) * noise
         chance = jax.nn.sigmoid(said.logit)
         measured = jax.random.uniform(draw_key, value.shape) < chance
-        return _advance(space, params, state, change, amount, value, measured, said.now)
+        following = _advance(
+            space, params, state, change, amount, value, measured, said.now
+        )
+        if ends is None:
+            return following
+        chance = jax.nn.sigmoid(ends.logit(member[2], state, action))
+        goes_on = jax.random.uniform(end_key) >= chance
+        return following._replace(discount=goes_on.astype(jnp.float32))
 
     def sample(params: WorldParams, key: Key, states: Array, actions: Array) -> Step:
         return _balanced(params, key, states, actions, step)
@@ -141,11 +158,19 @@ def make(
         actions: Array,
         amounts: Array | None = None,
     ) -> Step:
-        given = params.scales.amounts[actions] if amounts is None else amounts
-        return _mean(features, outcomes, space, params, states, actions, given)
+        usual = _usual(space, params.scales, actions)
+        given = usual if amounts is None else amounts
+        found = _mean(features, outcomes, space, params, states, actions, given)
+        if ends is None:
+            return found
+        of_states = jax.vmap(ends.logit, in_axes=(None, 0, 0))
+        logits = jax.vmap(of_states, in_axes=(0, None, None))(
+            params.ends, states, actions
+        )
+        return found._replace(discount=jnp.mean(jax.nn.sigmoid(-logits), axis=0))
 
     def spread(params: WorldParams, states: Array, actions: Array) -> Spread:
-        return _spread(features, outcomes, params, states, actions)
+        return _spread(features, outcomes, space, params, states, actions)
 
     return World(
         init_features=features.init,
@@ -156,6 +181,7 @@ def make(
         step=step,
         dynamics=Dynamics(sample, mean, spread),
         predicted=space.dynamic,
+        ends=ends,
     )
 
 
@@ -174,7 +200,7 @@ def fit(
     validation: Records,
     on_epochs: Any = None,
 ) -> tuple[WorldParams, dict[str, ensemble.Fit]]:
-    """Fits both ensembles on the training stays.
+    """Fits all ensembles on the training stays.
 
     Args:
       world: the functions.
@@ -187,33 +213,22 @@ def fit(
       on_epochs: called with (epochs done, largest number, mean validation loss).
 
     Returns:
-      The parameters, and both fits by name ("features", "outcomes").
+      The parameters, and the fits by name ("features", "outcomes", "ends").
     """
-    feature_key, outcome_key = jax.random.split(key)
+    feature_key, outcome_key, end_key = jax.random.split(key, 3)
     fitted, held_out = examples(train), examples(validation)
     stay = train.stay[train.transitions]
-    features = ensemble.fit(
-        feature_key,
-        world.init_features,
-        world.feature_loss,
-        scales,
-        fitted,
-        held_out,
-        stay,
-        fit_config,
-        on_epochs,
-    )
-    outcomes = ensemble.fit(
-        outcome_key,
-        world.init_outcomes,
-        world.outcome_loss,
-        scales,
-        fitted,
-        held_out,
-        stay,
-        fit_config,
-        on_epochs,
-    )
+
+    def fit_one(key: Key, init: Any, loss: Any) -> ensemble.Fit:
+        given = (scales, fitted, held_out, stay, fit_config, on_epochs)
+        return ensemble.fit(key, init, loss, *given)
+
+    fits = {
+        "features": fit_one(feature_key, world.init_features, world.feature_loss),
+        "outcomes": fit_one(outcome_key, world.init_outcomes, world.outcome_loss),
+    }
+    if world.ends is not None:
+        fits["ends"] = fit_one(end_key, world.ends.init, world.ends.loss)
     # Only what is predicted can drift: a new patient's age, or a tracked dose, is what
     # it is, however far from the training stays.
     predicted = (
@@ -225,13 +240,14 @@ def fit(
     low, high = jnp.quantile(train.states, jnp.array([0.005, 0.995]), axis=0)
     low, high = low - config.state_margin, high + config.state_margin
     params = WorldParams(
-        features=features.params,
-        outcomes=outcomes.params,
+        features=fits["features"].params,
+        outcomes=fits["outcomes"].params,
         scales=scales,
         low=jnp.where(predicted, low, -jnp.inf),
         high=jnp.where(predicted, high, jnp.inf),
+        ends=fits["ends"].params if world.ends is not None else (),
     )
-    return params, {"features": features, "outcomes": outcomes}
+    return params, fits
 
 
 def shapes(world: World, members: int, scales: Scales) -> WorldParams:
@@ -254,6 +270,7 @@ def shapes(world: World, members: int, scales: Scales) -> WorldParams:
         scales=scales,
         low=limit,
         high=limit,
+        ends=() if world.ends is None else stacked(world.ends.init),
     )
 
 
@@ -318,12 +335,13 @@ def _mean(
 def _spread(
     features: features_lib.Features,
     outcomes: outcome_lib.Outcomes,
+    space: Space,
     params: WorldParams,
     states: Array,
     actions: Array,
 ) -> Spread:
     """What the members predict, changes and channels together, and how they differ."""
-    amounts = params.scales.amounts[actions]
+    amounts = _usual(space, params.scales, actions)
 
     def moments(feature_params: Params, outcome_params: Params) -> tuple:
         def one(state: Array, action: Array, amount: Array) -> tuple:
@@ -342,6 +360,13 @@ def _spread(
         noise=jnp.max(jnp.linalg.norm(std, axis=-1), axis=0),
         disagreement=jnp.max(distance, axis=(0, 1)),
     )
+
+
+def _usual(space: Space, scales: Scales, actions: Array) -> Array:
+    """The doses that tracked features follow; without such, any number does."""
+    if space.bounds:
+        return jnp.zeros(actions.shape[:-1])
+    return scales.amounts[actions]
 
 
 def _advance(
@@ -388,14 +413,15 @@ def _balanced(
     dealt = dealt.at[slots].set(jnp.arange(batch, dtype=jnp.int32))
     keys = jax.random.split(step_key, (members, share))
 
-    def member_step(features: Params, outcomes: Params, keys: Key, rows: Array) -> Step:
+    def member_step(member: tuple, keys: Key, rows: Array) -> Step:
         def one(k: Key, s: Array, a: Array) -> Step:
-            return step(params, (features, outcomes), k, s, a)
+            return step(params, member, k, s, a)
 
         return jax.vmap(one)(keys, states[rows], actions[rows])
 
     rows = dealt.reshape((members, share))
-    out = jax.vmap(member_step)(params.features, params.outcomes, keys, rows)
+    member = params.features, params.outcomes, params.ends
+    out = jax.vmap(member_step)(member, keys, rows)
     return jax.tree.map(
         lambda x: x.reshape((members * share, *x.shape[2:]))[slots], out
     )

@@ -22,6 +22,9 @@ class Cost(NamedTuple):
         and the end of a step.
       meaning: what it says, for reports.
       both_ends: whether the value at the step's start counts too.
+      answers: doses with which medicine answers the unsafe state: a drug, by the name
+        that schemas give it, and 1 for more of it than before or -1 for less; any of
+        them is one. Where a single unnamed drug is given, the name says nothing.
     """
 
     measured: str
@@ -29,6 +32,7 @@ class Cost(NamedTuple):
     unsafe: Callable[[Array, Array], Array]
     meaning: str
     both_ends: bool = False
+    answers: tuple[tuple[str, int], ...] = ()
 
 
 def below(limit: float) -> Callable[[Array, Array], Array]:
@@ -47,16 +51,40 @@ def falling_below(limit: float) -> Callable[[Array, Array], Array]:
 
 
 COSTS = {
-    "desaturation": Cost("spo2", "%", below(92.0), "oxygen saturation below 92 %"),
-    "oliguria": Cost("urine", "mL/kg/h", below(0.5), "urine below .5 mL/kg/h"),
-    "high_aptt": Cost("aptt", "s", above(100.0), "aPTT above 100 s"),
-    "very_high_aptt": Cost("aptt", "s", above(150.0), "aPTT above 150 s"),
+    "desaturation": Cost(
+        "spo2",
+        "%",
+        below(92.0),
+        "oxygen saturation below 92 %",
+        answers=(("fluid", -1),),
+    ),
+    "oliguria": Cost(
+        "urine",
+        "mL/kg/h",
+        below(0.5),
+        "urine below .5 mL/kg/h",
+        answers=(("fluid", 1), ("pressor", 1)),
+    ),
+    "hypotension": Cost(
+        "mbp",
+        "mmHg",
+        below(65.0),
+        "mean pressure below 65 mmHg",
+        answers=(("pressor", 1), ("fluid", 1)),
+    ),
+    "high_aptt": Cost(
+        "aptt", "s", above(100.0), "aPTT above 100 s", answers=(("heparin", -1),)
+    ),
+    "very_high_aptt": Cost(
+        "aptt", "s", above(150.0), "aPTT above 150 s", answers=(("heparin", -1),)
+    ),
     "platelet_fall": Cost(
         "platelets",
         "K/uL",
         falling_below(100.0),
         "platelets below 100 K/uL and falling, as in heparin-induced thrombocytopenia",
         both_ends=True,
+        answers=(("heparin", -1),),
     ),
 }
 

@@ -62,6 +62,8 @@ class Physiology:
       excess: mean arterial pressure above which vasopressors do harm, mmHg.
       harm_excess: points for each 10 mmHg beyond it under a full effect.
       healing: points that heal in a step.
+      lungs: oxygen saturation lost for a litre too much, %. It is charted; nothing else
+        depends on it, so that no reward sees it.
       death_base: log odds of death in a step of an unharmed body.
       death_damage: what each point of damage adds to the log odds.
       death_frailty: what each level of frailty adds.
@@ -96,6 +98,7 @@ class Physiology:
     excess: float = 76.0
     harm_excess: float = 1.5
     healing: float = 0.45
+    lungs: float = 1.5
     death_base: float = -7.5
     death_damage: float = 0.36
     death_frailty: float = 0.3

@@ -57,7 +57,7 @@ SIGNS = (
     Sign("gcs", "points", 15.0, 0.0, 0.0, 0.0, -0.45, 0.5, 0.7, 3.0, 15.0),
     Sign("hr", "1/min", 76.0, 16.0, 13.0, 0.0, 0.0, 8.0, 5.0, 30.0, 200.0),
     Sign("rr", "1/min", 17.0, 4.0, 0.0, 1.5, 0.2, 2.0, 2.0, 5.0, 60.0),
-    Sign("spo2", "%", 97.5, 0.0, 0.0, -1.5, -0.15, 0.5, 0.9, 60.0, 100.0),
+    Sign("spo2", "%", 97.5, 0.0, 0.0, 0.0, -0.15, 0.5, 0.9, 60.0, 100.0),
     Sign("temperature", "degC", 36.9, 0.9, 0.0, 0.0, 0.0, 0.3, 0.3, 33.0, 42.0),
     Sign("pao2_fio2", "mmHg", 5.85, 0.0, 0.0, -0.25, -0.06, 0.15, 0.1, 40, 600, True),
     Sign("creatinine", "mg/dL", -0.1, 0.0, 0.05, 0.0, 0.07, 0.3, 0.05, 0.2, 15, True),
@@ -70,6 +70,7 @@ SIGNS = (
     Sign("potassium", "mmol/L", 4.1, 0.0, 0.0, 0.0, 0.03, 0.4, 0.2, 2.0, 8.0),
     Sign("glucose", "mg/dL", 4.85, 0.1, 0.0, 0.0, 0.0, 0.2, 0.15, 30.0, 700.0, True),
 )
+_SPO2 = [sign.name for sign in SIGNS].index("spo2")
 _STATIC = (
     Feature("age", "years", static=True),
     Feature("gender", "1 = female", static=True),
@@ -177,8 +178,8 @@ def write(
       uniform: [UNIFORMS] in [0, 1).
       noise: [NORMALS] standard normal.
     """
-    signs = _signs(patient, body, noise[: len(SIGNS)])
-    spo2 = signs[[sign.name for sign in SIGNS].index("spo2")]
+    signs = _signs(physiology, patient, body, noise[: len(SIGNS)])
+    spo2 = signs[_SPO2]
     rest = noise[len(SIGNS) :]
     pressure = body_lib.mean_pressure(physiology, body, given.last.pressor)
     mbp = jnp.clip(pressure + 3.0 * rest[0], 25.0, 150.0)
@@ -220,7 +221,7 @@ def write(
     )
 
 
-def _signs(patient: Patient, body: Body, noise: Array) -> Array:
+def _signs(physiology: Physiology, patient: Patient, body: Body, noise: Array) -> Array:
     """[len(SIGNS)] values in their units."""
 
     def column(field: str) -> np.ndarray:
@@ -229,6 +230,7 @@ def _signs(patient: Patient, body: Body, noise: Array) -> Array:
     wet = jax.nn.relu(-body.deficit)
     value = column("base") + column("severity") * body.severity
     value += column("dry") * jax.nn.relu(body.deficit) + column("wet") * wet
+    value = jnp.asarray(value).at[_SPO2].add(-physiology.lungs * wet)
     value += column("damage") * body.damage + column("own") * patient.set_points
     value += column("noise") * noise
     log = column("log") > 0

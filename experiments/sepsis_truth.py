@@ -7,11 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from data_prep import levels
 from experiments.task import Task
 from omgrl_jax.data.scales import Scales
+from omgrl_jax.data.schema import Actions
 from omgrl_jax.envs.sepsis import clinicians, optimum, stays
 from omgrl_jax.envs.sepsis.body import Dose
-from omgrl_jax.types import Array, Params, Policy
+from omgrl_jax.types import Array, Params, Policy, Transition
 
 PURPOSE = 84  # folded into a seed: which patients come, the same for all policies
 
@@ -139,7 +141,108 @@ def _learned(
         return memory, jax.tree.map(lambda x: x[action], given.doses)
 
     honest = stays.Policy(lambda key: None, act)
-    return _outcome(stays.treat_with(world, honest, key, patients), discount)
+    return outcome(stays.treat_with(world, honest, key, patients), discount)
+
+
+def treated(
+    task: Task, policy: Policy, params: Params, seed: int, patients: int
+) -> stays.Stays:
+    """The whole stays of a seed's new patients under a policy.
+
+    Args:
+      task: the task; its actions may be continuous.
+      policy: the policy; the same object is compiled once.
+      params: its parameters.
+      seed: the seed; the patients are those of `learned`.
+      patients: how many.
+    """
+    given = params, task.scales.state, _doses_of(task)
+    return _treated(world(task), policy, task.space.stored, patients, _key(seed), given)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
+def _treated(
+    world: stays.World,
+    policy: Policy,
+    stored: tuple[int, ...],
+    patients: int,
+    key: Array,
+    given: tuple,
+) -> stays.Stays:
+    params, scale, doses = given
+
+    def act(memory: None, key: Array, bedside: stays.Bedside) -> tuple[None, Dose]:
+        state = scale.apply(bedside.row.features[np.asarray(stored)])
+        action = policy.sample(params, key, state)
+        if policy.draw is None:
+            return memory, jax.tree.map(lambda x: x[action], doses)
+        share = 0.5 * (jnp.clip(action, -1.0, 1.0) + 1.0)
+        given = [
+            low * (1.0 - s) + high * s
+            for (low, high), s in zip(doses, share, strict=True)
+        ]
+        return memory, Dose(*given)
+
+    honest = stays.Policy(lambda key: None, act)
+    return stays.treat_with(world, honest, key, patients)
+
+
+def _doses_of(task: Task) -> Any:
+    """The dose of each action, or the (lowest, highest) of each drug."""
+    if task.space.bounds:
+        return Dose(*(tuple(map(jnp.float32, ends)) for ends in task.space.bounds))
+    return doses(task)
+
+
+def reference_stays(task: Task, seed: int, patients: int) -> stays.Stays:
+    """The whole stays of the same patients under the simulated clinicians."""
+    name = "clinicians"
+    part = _references(task)[name]
+    run = jax.jit(stays.treat_with, static_argnums=(0, 1, 3))
+    return run(world(task), part, _key(seed), patients)
+
+
+def as_rollouts(task: Task, treated: stays.Stays) -> Transition:
+    """Stays as rollouts, so that all that is measured on these is measured on them.
+
+    Args:
+      task: the task.
+      treated: stays of N patients.
+
+    Returns:
+      Leaves [H, N, ...], states standardised, actions as policies choose them.
+
+    Raises:
+      ValueError: if the state holds more than the chart does.
+    """
+    if task.space.tracked:
+        names = ", ".join(one.name for one in task.space.tracked)
+        raise ValueError(f"{names}: charts of virtual patients do not tell them")
+    features = np.asarray(treated.rows.features)[..., list(task.space.stored)]
+    states = task.scales.state.apply(jnp.asarray(features))
+    given = np.stack([np.asarray(x) for x in treated.doses], axis=-1)
+    actions = levels.assign if task.schema.actions.count else _encoded
+    flat = actions(task.schema.actions, given.reshape(-1, given.shape[-1]))
+    chosen = jnp.asarray(flat).reshape(*given.shape[:2], *flat.shape[1:])
+    alive = np.asarray(treated.alive)
+    goes_on = np.concatenate([alive[:, 1:], np.zeros_like(alive[:, :1])], axis=1)
+    channels = [np.asarray(treated.rows.channel_value)[:, 1:]]
+    if task.space.recorded_reward is not None:
+        channels.append(np.asarray(treated.rewards)[..., None])
+    outcome = task.scales.channel.apply(jnp.asarray(np.concatenate(channels, axis=-1)))
+    found = Transition(
+        states[:, :-1],
+        chosen,
+        states[:, 1:],
+        outcome,
+        jnp.asarray(goes_on, jnp.float32),
+        jnp.zeros(goes_on.shape),
+    )
+    return jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), found)
+
+
+def _encoded(actions: Actions, doses: np.ndarray) -> np.ndarray:
+    return np.asarray(actions.space().encode(jnp.asarray(doses)))
 
 
 def references(
@@ -157,18 +260,10 @@ def references(
       Outcomes of "clinicians", "random" and "optimum" (knows the body), and where
       clinicians order any dose "clinicians_rounded", to the levels that policies give.
     """
-    simulator = task.schema.simulator or {}
-    practice = clinicians.Practice(**simulator["clinicians"])
-    usual = stays.clinician(practice)
-    whole = stays.rounded(usual, stays.levels_of(task.schema.actions))
-    exact = simulator["run"]["orders"] == "exact"
-    treating = {"clinicians": usual, "clinicians_rounded": whole}
-    if not exact:
-        treating = {"clinicians": whole}
     here, table = world(task), doses(task)
     best = _optimum(here, table, discount)
     policies = {
-        **{name: (_as_ordered, policy, None) for name, policy in treating.items()},
+        **{name: (_as_ordered, one, None) for name, one in _references(task).items()},
         "random": (_random, None, table),
         "optimum": (_best, here, best),
     }
@@ -176,6 +271,18 @@ def references(
         name: _reference(here, make, part, patients, discount, _key(seed), given)
         for name, (make, part, given) in policies.items()
     }
+
+
+def _references(task: Task) -> dict[str, stays.Policy]:
+    """The clinicians who made the dataset, and what they order rounded to levels."""
+    simulator = task.schema.simulator or {}
+    usual = stays.clinician(clinicians.Practice(**simulator["clinicians"]))
+    if not task.schema.actions.count:
+        return {"clinicians": usual}
+    whole = stays.rounded(usual, stays.levels_of(task.schema.actions))
+    if simulator["run"]["orders"] == "exact":
+        return {"clinicians": usual, "clinicians_rounded": whole}
+    return {"clinicians": whole}
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2, 3, 4))
@@ -189,7 +296,7 @@ def _reference(
     given: Any,
 ) -> Outcome:
     policy = make(part, given)
-    return _outcome(stays.treat_with(world, policy, key, patients), discount)
+    return outcome(stays.treat_with(world, policy, key, patients), discount)
 
 
 def _as_ordered(usual: stays.Policy, given: None) -> stays.Policy:
@@ -223,7 +330,13 @@ def _optimum(world: stays.World, table: Dose, discount: float) -> optimum.Optimu
     return _solved(world, tuple(tuple(x.tolist()) for x in table), discount)
 
 
-def _outcome(treated: stays.Stays, discount: float) -> Outcome:
+def outcome(treated: stays.Stays, discount: float) -> Outcome:
+    """What came of patients.
+
+    Args:
+      treated: their stays.
+      discount: discount factor.
+    """
     alive = treated.alive.astype(jnp.float32)
     steps = jnp.sum(alive, axis=1)
 

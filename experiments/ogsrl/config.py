@@ -1,0 +1,136 @@
+"""What is compared, and how; each field is a flag of the script."""
+
+import dataclasses
+from typing import Any
+
+from experiments.config import RunConfig
+
+REFERENCES = "references"
+# The paper's names: constrained policy optimisation (CPO) or none (TRPO) in a model
+# (MB), guarded (G); CQL guarded (G), with costs (C) or both. GMB-CPO is OGSRL.
+OWN, UNGUARDED, COSTLESS, FREE = "gmb_cpo", "mb_cpo", "gmb_trpo", "mb_trpo"
+# Method -> whether it is guarded, and whether it has costs.
+ROLLED_OUT = {
+    OWN: (True, True),
+    UNGUARDED: (False, True),
+    COSTLESS: (True, False),
+    FREE: (False, False),
+}
+RECORDED = {
+    "gccql": (True, True),
+    "ccql": (False, True),
+    "gcql": (True, False),
+    "cql": (False, False),
+}
+METHODS = (*ROLLED_OUT, *RECORDED)
+WORLDS = ("ensemble", "nearest")
+
+
+@dataclasses.dataclass(frozen=True)
+class StudyConfig:
+    """What is compared, beside the settings of the methods themselves.
+
+    Attributes:
+      methods: gmb_cpo (OGSRL: guardian and costs), the same without its guardian
+        (mb_cpo), without costs (gmb_trpo) or without both (mb_trpo), and cql, which
+        rolls out nothing, guarded (gcql), with costs (ccql) or both (gccql); these need
+        discrete actions.
+      stays: virtual stays that are made where no dataset is named.
+      tested: share of them that is held out.
+      cohort_seed: of these stays.
+      actions: their actions: levels (3 x 3) or doses (continuous).
+      lungs: what a litre too much costs their oxygen saturation, %; no reward sees it.
+      learn_in: the world in which policies are learned: ensemble (Gaussian networks) or
+        nearest (nearest neighbours, as published).
+      judge_in: the world of held-out patients in which they are judged.
+      tolerance: how near a dose must be to count as the clinicians', as a share of the
+        largest.
+      limits_swept: limits of the first cost with which gmb_cpo is trained as well.
+      coverages: coverages of the guardian with which it is trained as well.
+      swept_seeds: seeds of these.
+    """
+
+    methods: tuple[str, ...] = METHODS
+    stays: int = dataclasses.field(default=20_000, metadata={"min": 100})
+    tested: float = dataclasses.field(default=0.2, metadata={"above": 0, "max": 0.6})
+    cohort_seed: int = 0
+    actions: str = dataclasses.field(
+        default="levels", metadata={"choices": ("levels", "doses")}
+    )
+    lungs: float = dataclasses.field(default=8.0, metadata={"min": 0})
+    learn_in: str = dataclasses.field(default="ensemble", metadata={"choices": WORLDS})
+    judge_in: str = dataclasses.field(default="ensemble", metadata={"choices": WORLDS})
+    tolerance: float = dataclasses.field(default=0.1, metadata={"above": 0, "max": 1})
+    limits_swept: tuple[float, ...] = dataclasses.field(
+        default=(0.01, 0.04), metadata={"min": 0, "max": 1}
+    )
+    coverages: tuple[float, ...] = dataclasses.field(
+        default=(0.8, 0.99), metadata={"above": 0, "below": 1}
+    )
+    swept_seeds: int = dataclasses.field(default=2, metadata={"min": 1})
+
+    def __post_init__(self) -> None:
+        """Rejects what cannot be meant, naming the flag."""
+        unknown = [name for name in self.methods if name not in METHODS]
+        if unknown or not self.methods:
+            raise ValueError(
+                f"--methods={','.join(self.methods)}: choose among {', '.join(METHODS)}"
+            )
+
+
+# Where this study's defaults differ from those of heparin.
+DEFAULTS: dict[str, Any] = {
+    "seeds": 5,
+    "epochs": 100,
+    "interval": 50,
+    "patients": 2000,
+    "rollout_horizon": 18,
+    "rollout_rollouts": 128,
+    "agent_updates": 100,
+    "agent_target_rate": 0.02,
+    "world_ends": True,
+    "world_dose_effect": "free",
+    "world_hidden": (64, 64),
+    "world_outcome_hidden": (64, 64),
+    "fit_members": 3,
+    "fit_elites": 3,
+    "fit_batch_size": 1024,
+    "fit_learning_rate": 2e-3,
+    "fit_max_epochs": 15,
+    "fit_patience": 4,
+    "fit_bootstrap": False,
+    "ogsrl_start": "admission",
+    "ogsrl_hidden": (64, 64),
+    "ogsrl_optimiser_value_hidden": (64, 64),
+    "guardian_region_points": 5000,
+    "limits_costs": ("desaturation", "oliguria"),
+    "limits_most": (0.03, 0.1),
+}
+
+
+def variant(config: RunConfig, method: str) -> RunConfig:
+    """The configuration of a method: one algorithm, with what it does without removed.
+
+    Args:
+      config: settings of the methods.
+      method: one of `METHODS`.
+    """
+    guarded, costs = (ROLLED_OUT | RECORDED)[method]
+    limits = dataclasses.replace(config.limits, guarded=guarded)
+    if not costs:
+        limits = dataclasses.replace(limits, costs=(), most=())
+    algorithm = "ogsrl" if method in ROLLED_OUT else "guarded_cql"
+    return dataclasses.replace(config, algorithms=(algorithm,), limits=limits)
+
+
+def with_limit(config: RunConfig, limit: float) -> RunConfig:
+    """The configuration with another limit for the first cost."""
+    most = (limit, *config.limits.most[1:])
+    limits = dataclasses.replace(config.limits, most=most)
+    return variant(dataclasses.replace(config, limits=limits), OWN)
+
+
+def with_coverage(config: RunConfig, coverage: float) -> RunConfig:
+    """The configuration with another coverage of the guardian."""
+    guardian = dataclasses.replace(config.guardian, coverage=coverage)
+    return variant(dataclasses.replace(config, guardian=guardian), OWN)

@@ -1,0 +1,264 @@
+"""The study: every method trained over all seeds, judged, and kept when it is done."""
+
+import dataclasses
+import json
+import pathlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tqdm
+
+from experiments import sepsis_truth as truth
+from experiments import training
+from experiments.config import RunConfig, claim
+from experiments.ogsrl import scores, worlds
+from experiments.ogsrl.config import (
+    OWN,
+    RECORDED,
+    REFERENCES,
+    StudyConfig,
+    variant,
+    with_coverage,
+    with_limit,
+)
+from experiments.task import Task
+from omgrl_jax.data import space as space_lib
+from omgrl_jax.learners.guardian import guardian as guardian_lib
+from omgrl_jax.ops import coverage
+from omgrl_jax.runtime import mappings, storage
+from omgrl_jax.types import Params, Policy, Transition
+
+Row = dict[str, Any]
+Rows = dict[str, list[Row]]
+SECTIONS = ("policies", "constraints", "guardian")
+PURPOSE = 87  # folded into a seed: what is drawn when policies are judged
+_DOUBT = 0.05  # probability with which a coverage that is guaranteed may not hold
+
+
+def units(study: StudyConfig, config: RunConfig) -> dict[str, RunConfig | None]:
+    """What is judged, by name; without a configuration, the clinicians."""
+    found: dict[str, RunConfig | None] = {REFERENCES: None}
+    found |= {name: variant(config, name) for name in study.methods}
+    fewer = dataclasses.replace(config, seeds=min(study.swept_seeds, config.seeds))
+    if OWN not in study.methods:
+        return found
+    if config.limits.costs:
+        found |= {
+            f"{OWN}_limit_{limit:g}": with_limit(fewer, limit)
+            for limit in study.limits_swept
+        }
+    return found | {
+        f"{OWN}_coverage_{share:g}": with_coverage(fewer, share)
+        for share in study.coverages
+    }
+
+
+def run(study: StudyConfig, config: RunConfig, task: Task, out: pathlib.Path) -> Rows:
+    """Trains and judges what is not there yet.
+
+    Args:
+      study: what is compared.
+      config: settings of the methods.
+      task: the task.
+      out: where to write.
+
+    Returns:
+      Section -> rows of all policies and seeds.
+
+    Raises:
+      ValueError: if the dataset cannot be judged so, or a folder holds another setting.
+    """
+    require(study, config, task)
+    judge = Judge(study, config, task, out)
+    found: Rows = {name: [] for name in SECTIONS}
+    with tqdm.tqdm(units(study, config).items(), "policies", disable=None) as bar:
+        for name, own in bar:
+            bar.set_postfix_str(name)
+            path = out / "units" / f"{name}.json"
+            if not path.is_file():
+                storage.atomic_write(path, json.dumps(judge(name, own)))
+                mappings.forget_programs()
+            for section, rows in json.loads(path.read_text()).items():
+                found[section] += rows
+    return found
+
+
+def require(study: StudyConfig, config: RunConfig, task: Task) -> None:
+    """Stops where the study cannot be made.
+
+    Args:
+      study: what is compared.
+      config: settings of the methods.
+      task: the task.
+
+    Raises:
+      ValueError: naming the flag, or what the dataset lacks.
+    """
+    asked = [name for name in study.methods if name in RECORDED]
+    if asked and not task.space.num_actions:
+        rest = ",".join(name for name in study.methods if name not in RECORDED)
+        raise ValueError(
+            f"--methods: {', '.join(asked)} need discrete actions, and this dataset "
+            f"has continuous ones; use --methods={rest}"
+        )
+    known = scores.costs_of(task)
+    for name in config.limits.costs:
+        if name not in known:
+            raise ValueError(
+                f"--limits_costs={name}: this dataset tells nothing of it; it tells of "
+                f"{', '.join(known) or 'no safety cost'}"
+            )
+
+
+class Judge:
+    """Trains and judges; what is compiled for one seed serves the others."""
+
+    def __init__(
+        self, study: StudyConfig, config: RunConfig, task: Task, out: pathlib.Path
+    ):
+        """Fits the worlds and the guardian that judges."""
+        self._study, self._config, self._task, self._out = study, config, task, out
+        self._models = worlds.learning(study.learn_in, config, task, out / "worlds")
+        self._judging = worlds.judging(study.judge_in, config, task, out / "worlds")
+        self._costs = scores.costs_of(task)
+        self._held = scores.decisions(task, self._costs)
+        self._mortality = scores.mortality(task)
+        guard = guardian_lib.make(
+            config.guardian,
+            task.space,
+            space_lib.action_numbers(task.space),
+            self._models.world.dynamics,
+            config.rollout.horizon,
+        )
+        first = self._models.fitted[0].world
+        fitted = guard.fit(first, task.train, task.validation)
+        self._guard = scores.Guard(guard, fitted, first)
+
+    def __call__(self, name: str, config: RunConfig | None) -> Rows:
+        """The rows of one method, or of what the others are measured by."""
+        found: Rows = {section: [] for section in SECTIONS}
+        if config is None:
+            return found | self._references()
+        out = self._out / "methods" / name
+        claim(out, config, self._task.hash)
+        own = self._models._replace(fitted=self._models.fitted[: config.seeds])
+        (algorithm,) = config.algorithms
+        trained = training.train_all(config, self._task, own, out)[algorithm]
+        states = jax.device_get(trained.states)
+        for index, seed in enumerate(config.seed_list):
+            state = jax.tree.map(lambda x, i=index: x[i], states)
+            params = trained.algorithm.policy_params(state)
+            row = {"policy": name, "seed": seed}
+            for where, seen in self._seen(trained.algorithm.policy, params, index):
+                found["policies"].append({**row, "where": where, **seen})
+            history = trained.history.history.metrics
+            for epoch in range(config.epochs):
+                values = {
+                    key.removeprefix("safety/"): float(x[index, epoch])
+                    for key, x in history.items()
+                    if key.startswith(("safety/", "return/r_p"))
+                }
+                if any(key != "return/r_p" for key in values):
+                    found["constraints"].append({**row, "epoch": epoch, **values})
+        return found
+
+    def _seen(self, policy: Policy, params: Params, index: int) -> list:
+        """(where, measures) of one policy: on held-out records, and in each world."""
+        task, config = self._task, self._config
+        seed, patients = config.seed_list[index], config.patients
+        dose_key, own_key, other_key = jax.random.split(
+            jax.random.fold_in(jax.random.key(seed), PURPOSE), 3
+        )
+        chosen = scores.drawn(policy, params, dose_key, self._held.states)
+        doses = scores.shares(task, chosen)
+        tolerance = self._study.tolerance
+        given = (task, self._held, doses, self._costs, tolerance)
+        found = [("records", scores.of_doses(*given))]
+        places = {
+            "learned": (
+                *(self._models.world.dynamics, self._models.fitted[index].world),
+                *(own_key, task.train),
+            ),
+            "judging": (*self._judging, other_key, task.test),
+        }
+        for where, (dynamics, world, key, records) in places.items():
+            start_key, run_key = jax.random.split(key)
+            starts = _admissions(records, start_key, patients)
+            steps = scores.rolled_out(
+                *(dynamics, policy, world, params, run_key, starts),
+                config.rollout.horizon,
+            )
+            found.append((where, self._of(steps)))
+        if truth.known(task):
+            came = truth.treated(task, policy, params, seed, patients)
+            found.append(("truth", self._of_truth(came)))
+        return found
+
+    def _of(self, steps: Transition) -> Row:
+        discount = self._config.off_policy.discount
+        row = scores.of_rollouts(self._task, self._guard, steps, self._costs, discount)
+        if self._mortality is not None:
+            row["mortality"] = self._mortality.of(steps)
+        return row
+
+    def _of_truth(self, came: truth.stays.Stays) -> Row:
+        row = self._of(truth.as_rollouts(self._task, came))
+        # What really came of them is known: nothing is to be estimated.
+        row["mortality"] = float(np.mean(came.died))
+        outcome = truth.outcome(came, self._config.off_policy.discount)
+        row["value"] = float(np.mean(outcome.value))
+        return row
+
+    def _references(self) -> Rows:
+        task, config = self._task, self._config
+        given = (task, self._held, self._held.given, self._costs, self._study.tolerance)
+        clinicians = scores.of_doses(*given)
+        # They agree with themselves.
+        clinicians = {k: x for k, x in clinicians.items() if not k.startswith("mcr")}
+        rows: list[Row] = []
+        for seed in config.seed_list:
+            row = {"policy": "clinicians", "seed": seed}
+            rows.append({**row, "where": "records", **clinicians})
+            if truth.known(task):
+                came = truth.reference_stays(task, seed, config.patients)
+                rows.append({**row, "where": "truth", **self._of_truth(came)})
+        rows += self._recorded()
+        return {"policies": rows, "guardian": [self._coverage()]}
+
+    def _recorded(self) -> list[Row]:
+        """Shares of unsafe recorded steps of test patients, the same for all seeds."""
+        unsafe = self._held.unsafe
+        row: Row = {"policy": "clinicians", "where": "judging"}
+        for name, one in zip(self._costs, unsafe, strict=True):
+            row[f"unsafe_{name}"] = float(one.mean())
+        return [{**row, "seed": seed} for seed in self._config.seed_list]
+
+    def _coverage(self) -> Row:
+        """Coverage of test patients' steps, and what holds of the population."""
+        task, guard = self._task, self._guard
+        score = guard.functions.of_records(guard.fitted, guard.world, task.test)
+        inside = ~np.asarray(guardian_lib.outside(guard.fitted, score))
+        stay = np.asarray(task.test.stay)[np.asarray(task.test.transitions)]
+        sums, counts = (np.bincount(stay, w) for w in (inside, np.ones_like(inside)))
+        seen, patients = float(inside.mean()), int(np.unique(stay).size)
+        wanted = self._config.guardian.coverage
+        margin = 0.02
+        return {
+            "wanted": wanted,
+            "seen": seen,
+            "by_patient": float(np.mean(sums / counts)),
+            "patients": patients,
+            "guaranteed": coverage.guaranteed(_DOUBT, seen, patients),
+            "margin": margin,
+            "needed": coverage.least_samples(_DOUBT, wanted, wanted - margin),
+        }
+
+
+def _admissions(records: Any, key: Any, count: int) -> Any:
+    """[count, S] first states of stays drawn with replacement."""
+    stay = np.asarray(records.stay)
+    first = np.flatnonzero(np.append(True, stay[1:] != stay[:-1]))
+    picks = jax.random.randint(key, (count,), 0, first.size)
+    return records.states[jnp.asarray(first)[picks]]

@@ -1,0 +1,211 @@
+"""Conservative Q-learning under limits: guarded CQL (arXiv 2505.16242, Section 6).
+
+    recorded transitions, guardian, multipliers -> conservative soft actor-critic
+                                                -> values of costs -> multipliers
+
+The guardian lowers the value of every dose outside of its region, to the actor and in
+targets. Each safety cost has values of its own, and a multiplier that rises while those
+at admission lie above the limit. Both weigh against what CQL learns; its critics stay
+those of the reward. Nothing is rolled out: states that the records do not hold are
+never met, so that only doses are guarded, not where they lead.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from omgrl_jax.data import records as records_lib
+from omgrl_jax.data import space as space_lib
+from omgrl_jax.data.records import Records
+from omgrl_jax.data.space import Space
+from omgrl_jax.learners import cost_critics, dyna, recorded
+from omgrl_jax.learners import limits as limits_lib
+from omgrl_jax.learners import soft_actor_critic as sac
+from omgrl_jax.learners.guardian import guardian as guardian_lib
+from omgrl_jax.ops import dual as dual_ops
+from omgrl_jax.ops import value
+from omgrl_jax.types import Algorithm, Array, Key, Metrics, Params, Transition
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Guarded CQL's settings.
+
+    Attributes:
+      conservatism: weight alpha of the conservative term; 0 switches it off.
+      push_down: form of that term, see CQL.
+      penalty: what a dose outside of the guardian's region loses, in the unit of the
+        rewards.
+      proportional: how strongly multipliers answer to what a cost's share of steps lies
+        above its limit, in the unit of the rewards.
+      integral: how strongly to its sum over epochs.
+      limits: what is limited. The guardian's own limit is not used here: its doses are
+        marked down, whatever their share.
+      guardian: the region.
+      agent: actor and critics; all their data are recorded.
+    """
+
+    conservatism: float = 1.0
+    push_down: str = dataclasses.field(
+        default="logsumexp", metadata={"choices": tuple(value.PUSH_DOWN)}
+    )
+    penalty: float = dataclasses.field(default=10.0, metadata={"min": 0})
+    proportional: float = dataclasses.field(default=10.0, metadata={"min": 0})
+    integral: float = dataclasses.field(default=2.0, metadata={"min": 0})
+    limits: limits_lib.LimitsConfig = dataclasses.field(
+        default_factory=limits_lib.LimitsConfig
+    )
+    guardian: guardian_lib.GuardianConfig = dataclasses.field(
+        default_factory=guardian_lib.GuardianConfig
+    )
+    agent: sac.AgentConfig = dataclasses.field(default_factory=sac.AgentConfig)
+
+
+class Outside(NamedTuple):
+    """What the guardian says of recorded states.
+
+    Attributes:
+      rows: [R, A] 1.0 where a dose in a recorded state lies outside, else 0.0.
+    """
+
+    rows: Array
+
+
+class State(NamedTuple):
+    """What is kept between epochs.
+
+    Attributes:
+      agent: actor, critics and entropy coefficient.
+      costs: values of the costs.
+      dual: their multipliers.
+      outside: of the training records; None where no guardian guards.
+    """
+
+    agent: sac.AgentState
+    costs: cost_critics.State
+    dual: dual_ops.Dual
+    outside: Outside | None
+
+
+def make(config: Config, space: Space) -> Algorithm:
+    """Builds guarded CQL.
+
+    Args:
+      config: settings.
+      space: the task.
+
+    Returns:
+      The algorithm; `data` is `dyna.Data`, with validation records where a guardian
+      guards. It logs `safety/excess_NAME`, the share of a stay's discounted steps that
+      the policy is thought to spend above the limit, `safety/dual_NAME` and
+      `safety/outside`, the policy's share of doses outside in recorded states.
+
+    Raises:
+      ValueError: if the schema defines no reward, or tells nothing of a cost; on a
+        guardian that asks a world model.
+    """
+    agent = sac.make(config.agent, space, config.conservatism, config.push_down)
+    held = limits_lib.make(config.limits, config.guardian, space, None, 0)
+    costs = dataclasses.replace(config.limits, guarded=False)
+    limited = limits_lib.make(costs, config.guardian, space, None, 0)
+    critics = cost_critics.make(config.agent, space, len(limited.names))
+    gains = dual_ops.Gains(config.proportional, config.integral, 0.0)
+
+    def init(key: Key, data: dyna.Data) -> State:
+        agent_key, cost_key = jax.random.split(key)
+        fitted = held.fit(data)
+        outside = None
+        if fitted is not None and held.guardian is not None:
+            outside = Outside(
+                _outside(held.guardian, fitted, data.world, data.train, space)
+            )
+        return State(
+            agent.init(agent_key),
+            critics.init(cost_key),
+            dual_ops.start(len(limited.names)),
+            outside,
+        )
+
+    def lowered(state: State, batch: Transition, rows: Array) -> sac.Lowered:
+        here = critics.weighed(state.costs, state.dual.value, batch.state)
+        following = jnp.zeros_like(here)
+        if state.outside is None:
+            return sac.Lowered(here, following)
+        marked = config.penalty * state.outside.rows
+        return sac.Lowered(here + marked[rows], following + marked[rows + 1])
+
+    def step(
+        state: State, reward: sac.RewardFunction, data: dyna.Data, key: Key
+    ) -> tuple[State, Metrics]:
+        rows = records_lib.sample_rows(data.train, key, config.agent.batch_size)
+        batch = records_lib.transition_at(data.train, rows)
+        nothing = jax.tree.map(lambda x: x[:0], batch)
+        known = lowered(state, batch, rows)
+        found, metrics = agent.update(state.agent, reward, batch, nothing, known)
+        over = _over(limited, data, batch)
+        log_probs = agent.policy.log_probs(found.actor.params, batch.next_state)
+        values = critics.update(state.costs, batch, over, log_probs)
+        if state.outside is not None:
+            chances = jnp.exp(agent.policy.log_probs(found.actor.params, batch.state))
+            share = jnp.sum(chances * state.outside.rows[rows], axis=1)
+            metrics["safety/outside"] = jnp.mean(share)
+        return state._replace(agent=found, costs=values), metrics
+
+    epoch = recorded.make_epoch(config.agent.updates, space, step)
+
+    def update(state: State, key: Key, data: dyna.Data) -> tuple[State, Metrics]:
+        step_key, row_key = jax.random.split(key)
+        state, metrics = epoch(state, step_key, data)
+        rows = records_lib.sample_admissions(data.train, row_key, 1024)
+        starts = data.train.states[rows]
+        log_probs = agent.policy.log_probs(state.agent.actor.params, starts)
+        ahead = critics.expected(state.costs, starts, log_probs)
+        excess = (1.0 - config.agent.discount) * jnp.mean(ahead, axis=1)
+        multipliers = dual_ops.follow(gains, state.dual, excess)
+        for j, name in enumerate(limited.names):
+            metrics[f"safety/excess_{name}"] = excess[j]
+            metrics[f"safety/dual_{name}"] = multipliers.value[j]
+        return state._replace(dual=multipliers), metrics
+
+    def policy_params(state: State) -> Params:
+        return state.agent.actor.params
+
+    values = sac.make_values(config.agent, space)
+    return Algorithm(
+        init,
+        update,
+        agent.policy,
+        policy_params,
+        action_values=lambda state, states: values(state.agent, states),
+    )
+
+
+def _over(limited: limits_lib.Limits, data: dyna.Data, batch: Transition) -> Array:
+    """[J, B] what each step costs more than it may."""
+    # Limits look at rollouts [H, B]: a batch is one of a single step.
+    steps = jax.tree.map(lambda x: x[None], batch)
+    most = jnp.array(limited.most, jnp.float32)
+    return limited.measure(None, data, steps)[:, 0] - most[:, None]
+
+
+def _outside(
+    guard: guardian_lib.Guardian,
+    fitted: guardian_lib.Fitted,
+    world: Params,
+    records: Records,
+    space: Space,
+) -> Array:
+    """[R, A] 1.0 where the guardian says that a dose in a recorded state is outside."""
+    rows = jnp.arange(records.states.shape[0])
+    steps = records_lib.transition_at(records, jnp.maximum(rows - 1, 0))
+    steps = steps._replace(state=records.states)
+
+    def of(action: Array) -> Array:
+        given = jnp.full(rows.shape, action, space_lib.no_action(space).dtype)
+        asked = jax.tree.map(lambda x: x[None], steps._replace(action=given))
+        scores = guard.of_rollouts(fitted, world, asked)[0]
+        return guardian_lib.outside(fitted, scores).astype(jnp.float32)
+
+    return jax.lax.map(of, jnp.arange(space.num_actions)).T

@@ -1,0 +1,60 @@
+"""Worlds in which episodes end: the chance of an end is that of the records."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from test_world import task
+
+from omgrl_jax.models import ensemble, world
+from omgrl_jax.models.example import examples
+
+FIT = ensemble.FitConfig(
+    members=2,
+    elites=2,
+    batch_size=64,
+    learning_rate=2e-2,
+    max_epochs=150,
+    patience=150,
+    bootstrap=False,
+)
+
+
+def fitted():
+    space, scales, train = task()
+    config = world.WorldConfig((8,), (8,), ends=True)
+    made = world.make(config, space)
+    # The first action ends an episode three times in four, the others never.
+    rng = np.random.default_rng(0)
+    ends = (np.asarray(train.actions) == 0) & (rng.random(train.actions.size) < 0.75)
+    train = train._replace(discount=jnp.asarray(~ends, jnp.float32))
+    params, fits = world.fit(made, config, FIT, jax.random.key(0), scales, train, train)
+    return made, params, fits, train
+
+
+def test_the_chance_of_an_end_is_learned_and_drawn():
+    made, params, fits, train = fitted()
+    assert np.isfinite(fits["ends"].validation_loss).all()
+    seen, known = 1.0 - np.asarray(examples(train).discount), examples(train)
+    for action in (0, 2):
+        own = np.asarray(known.action) == action
+        states = known.state[own]
+        given = jnp.full(own.sum(), action)
+        mean = made.dynamics.mean(params, states, given).discount
+        np.testing.assert_allclose(1.0 - mean.mean(), seen[own].mean(), atol=0.05)
+        keys = jax.random.split(jax.random.key(1), 200)
+        draw = jax.vmap(made.dynamics.sample, in_axes=(None, 0, None, None))
+        drawn = jax.jit(draw)(params, keys, states, given).discount
+        assert set(np.unique(drawn)) <= {0.0, 1.0}
+        np.testing.assert_allclose(drawn.mean(axis=0), mean, atol=0.15)
+        np.testing.assert_allclose(drawn.mean(), mean.mean(), atol=0.02)
+
+
+def test_files_of_such_worlds_have_the_shapes_that_are_said():
+    made, params, _, train = fitted()
+    shapes = world.shapes(made, 2, params.scales)
+    jax.tree.map(lambda a, b: np.testing.assert_equal(a.shape, b.shape), params, shapes)
+    without = world.make(world.WorldConfig((8,), (8,)), task()[0])
+    assert without.ends is None and world.shapes(without, 2, params.scales).ends == ()
+    states, actions = train.states[:3], train.actions[:3]
+    step = without.dynamics.sample(params, jax.random.key(0), states, actions)
+    assert step.discount is None
