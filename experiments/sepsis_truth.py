@@ -196,10 +196,8 @@ def _doses_of(task: Task) -> Any:
 
 def reference_stays(task: Task, seed: int, patients: int) -> stays.Stays:
     """The whole stays of the same patients under the simulated clinicians."""
-    name = "clinicians"
-    part = _references(task)[name]
-    run = jax.jit(stays.treat_with, static_argnums=(0, 1, 3))
-    return run(world(task), part, _key(seed), patients)
+    usual = _references(task)["clinicians"]
+    return stays.treat(world(task), usual, _key(seed), patients)
 
 
 def as_rollouts(task: Task, treated: stays.Stays) -> Transition:

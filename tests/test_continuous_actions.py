@@ -140,7 +140,7 @@ def test_ogsrl_learns_to_push_where_pushing_pays():
     config = ogsrl.Config(
         hidden=(8,),
         cloning=cloning.CloningConfig(steps=50, batch_size=32),
-        limits=limits.LimitsConfig(outside=0.5),
+        limits=limits.LimitsConfig(outside=1.0),
         guardian=guardian.GuardianConfig(region=regions.RegionConfig(points=50)),
         optimiser=constrained.ConstrainedConfig(
             radius=0.05, value_hidden=(8,), value_steps=5, value_batch=64
@@ -162,7 +162,7 @@ def test_ogsrl_learns_to_push_where_pushing_pays():
             return (state, key), metrics["return/r_p"]
 
         start = algorithm.init(init_key, data), key
-        (state, _), earned = jax.lax.scan(one, start, None, length=60)
+        (state, _), earned = jax.lax.scan(one, start, None, length=120)
         states = jnp.zeros((500, 1))
         given = algorithm.policy_params(state)
         return algorithm.policy.sample(given, draw_key, states), earned

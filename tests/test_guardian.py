@@ -85,7 +85,7 @@ def task():
 def made(task, dynamics=None, **settings):
     shape, train, held = task
     config = guardian.GuardianConfig(
-        region=regions.RegionConfig(neighbours=2), **settings
+        region=regions.RegionConfig(neighbours=2, degree=1), **settings
     )
     encode = actions_lib.discrete(shape.num_actions).encode
     found = guardian.make(config, shape, encode, dynamics)
@@ -111,6 +111,16 @@ def test_the_threshold_covers_the_share_of_others_that_it_shall(task, kind):
     share = float(np.mean(~np.asarray(guardian.outside(fitted, scores))))
     count = scores.shape[0]
     assert 0.7 <= share <= 0.7 + 1.0 / count + 1e-6
+
+
+def test_a_polynomial_keeps_no_record_and_needs_as_many_as_it_has_monomials(task):
+    _, fitted = made(task, kind="polynomial")
+    columns = fitted.box.low.size
+    assert fitted.region._fields == ("form",)
+    assert fitted.region.form.shape == (columns + 1,) * 2
+    region = regions.polynomial(regions.RegionConfig(degree=2))
+    with pytest.raises(ValueError, match="degree=2: 78 monomials of 11 numbers"):
+        region.fit(jnp.zeros((60, 11)))
 
 
 @pytest.mark.parametrize("history", points.HISTORIES)

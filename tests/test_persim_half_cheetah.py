@@ -34,6 +34,7 @@ CONFIG = Config(
     low_rank=low_rank.Config(rank=2, state_hidden=(4,), action_hidden=(3,)),
     past=methods.PastConfig(steps=2, hidden=(4,), context=2),
     fit=FitConfig(2, 2, 1e-3, 0.0, 128, 1, 1, bootstrap=False),
+    least_rows=0,
     judge=JudgeConfig(predictions=2, start=2, ahead=3, episodes=1, limit=3),
     cem=CemConfig(horizon=2, candidates=4, elites=2, iterations=2),
     td3=online_td3.Config((4,), copies=2, steps=3, batch_size=4, capacity=20),

@@ -53,6 +53,7 @@ CONFIG = Config(
     low_rank=low_rank.Config(rank=2, state_hidden=(4,)),
     past=methods.PastConfig(steps=2, hidden=(4,), context=2),
     fit=FitConfig(2, 2, 1e-3, 0.0, 16, 1, 1, bootstrap=False),
+    least_rows=0,
     judge=JudgeConfig(predictions=2, start=2, ahead=3, episodes=1, limit=3),
     plan=ShootingConfig(horizon=2, candidates=3),
     q=online_q.Config((4,), copies=2, steps=2, batch_size=4, capacity=20),
@@ -330,6 +331,20 @@ def test_the_average_agent_is_the_mean_of_those_who_were_fitted(done):
     assert found.shape == params.agents.shape
     for agent in (0, 13):
         np.testing.assert_allclose(found[:, agent], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("least", [0, 400])
+def test_few_steps_are_met_again_until_an_epoch_has_enough(done, monkeypatch, least):
+    given = []
+    monkeypatch.setattr(
+        methods, "fit", lambda key, model, logs, rows, config: given.append(rows)
+    )
+    monkeypatch.setattr(units.parameters, "kept", lambda path, shapes, make: make())
+    ready = units.prepare(CONFIG, done[0])
+    ready = ready._replace(config=dataclasses.replace(CONFIG, least_rows=least))
+    units.fitted(ready, units.Unit("untold", ready.seen.size, 0))
+    rows = logs.of_agents(ready.cohort, ready.seen).agent.size
+    assert rows < 400 and given == [max(rows, least)]
 
 
 def test_settings_are_the_environments_unless_they_are_given():

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from experiments.config import RunConfig
-from experiments.ogsrl.config import OWN
+from experiments.ogsrl.config import COSTLESS, OWN, RECORDED, ROLLED_OUT, UNGUARDED
 from experiments.ogsrl.labels import (
     LABELS,
     STYLES,
@@ -36,20 +36,37 @@ def constraints(config: RunConfig, rows: Sequence[Row]) -> Block:
     own = config.limits
     wanted = dict(zip(own.costs, own.most, strict=True))
     wanted["outside"] = own.outside
+    rolled, recorded = (
+        [r for r in rows if r["policy"] in family] for family in (ROLLED_OUT, RECORDED)
+    )
+    # Where no step could meet the limits there was no multiplier.
+    met = [r for r in rolled if r.get("actor/feasible", 1.0) >= 1.0]
     pictures: list[Picture | None] = []
     for name, limit in wanted.items():
         label = name_of(name)
-        pictures.append(_over_epochs(rows, name, f"{label}, % of steps", limit))
         pictures.append(
-            _over_epochs(rows, f"dual_{name}", f"Multiplier of {label.lower()}", None)
+            _over_epochs(
+                rolled,
+                name,
+                f"{label}, % of steps",
+                "In the world where policies are learned; mean over seeds and spread.",
+                limit,
+            )
         )
+        title = f"Multiplier of {label.lower()}"
+        for some, unit in (
+            (met, "in the unit of standardised advantages, where limits can be met"),
+            (recorded, "in the unit of the rewards"),
+        ):
+            note = f"{unit[0].upper()}{unit[1:]}; mean over seeds and spread."
+            pictures.append(_over_epochs(some, f"dual_{name}", title, note))
     if not any(pictures):
         return blocks.block(absent=["Not shown: no method under limits was run."])
     return blocks.block(pictures)
 
 
 def _over_epochs(
-    rows: Sequence[Row], name: str, title: str, limit: float | None
+    rows: Sequence[Row], name: str, title: str, caption: str, limit: float | None = None
 ) -> Picture | None:
     policies = [p for p in shown(rows) if any(name in r for r in _of(rows, p))]
     if not policies:
@@ -59,8 +76,8 @@ def _over_epochs(
         said = []
         for policy in policies:
             mine = [r for r in _of(rows, policy) if r.get(name) is not None]
-            epochs = sorted({r["epoch"] for r in mine})
             grouped = estimates.group(mine, "epoch")
+            epochs = sorted(epoch for (epoch,) in grouped)
             values = [scale * np.array([r[name] for r in grouped[e,]]) for e in epochs]
             mean = np.array([v.mean() for v in values])
             spread = np.array([v.std() for v in values])
@@ -75,11 +92,7 @@ def _over_epochs(
             axes.axhline(scale * limit, **line)
         axes.set(xlabel="epoch", title=title)
         drawing.legend_below(figure, axes)
-        return drawing.finish(
-            figure,
-            f"{title}: {'; '.join(said)}.",
-            "In the world where policies are learned; mean over seeds and spread.",
-        )
+        return drawing.finish(figure, f"{title}: {'; '.join(said)}.", caption)
 
 
 def _of(rows: Sequence[Row], policy: str) -> list[Row]:
@@ -94,7 +107,7 @@ def frontier(config: RunConfig, rows: Sequence[Row]) -> Block:
     cost = config.limits.costs[0]
     found = {f"limit {100 * limit:g} %": policy for limit, policy in runs.items()}
     found[f"limit {100 * config.limits.most[0]:g} %"] = OWN
-    for policy in ("gmb_trpo", "clinicians"):
+    for policy in (COSTLESS, "clinicians"):
         found[LABELS[policy]] = policy
     caption = (
         "Each point is a setting, mean over its seeds with spread; up and to the left "
@@ -111,7 +124,7 @@ def coverages(rows: Sequence[Row]) -> Block:
         return blocks.block(absent=["Not shown: no other coverage was tried."])
     found = {f"coverage {100 * share:g} %": policy for share, policy in runs.items()}
     found[LABELS[OWN]] = OWN
-    found[LABELS["mb_cpo"]] = "mb_cpo"
+    found[LABELS[UNGUARDED]] = UNGUARDED
     caption = (
         "Guardians that hold a larger share of recorded steps inside leave more room. "
         "Steps outside are counted by one guardian for all."

@@ -105,4 +105,4 @@ def findings(config: RunConfig, rows: Sequence[Row]) -> list[str]:
             f"Outside of the guardian's region: {100 * outside.mean:.1f} % of steps "
             f"{place}, limit {100 * config.limits.outside:g} %."
         )
-    return said or ["Nothing was judged."]
+    return said or [f"{LABELS[OWN]} was not among the methods."]

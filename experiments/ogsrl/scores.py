@@ -1,13 +1,15 @@
 """What is measured of policies, on rollouts of whatever world and on records.
 
 The metrics of the paper's Table 1 (arXiv 2505.16242) under one definition each. Doses
-are compared as shares of the range of each drug, between 0 and 1.
+are compared as shares of the range of each drug, between 0 and 1; of levels, each is as
+far from the next.
 
 * MCR, model concordance rate: share of held-out decisions in which every drug's dose,
   drawn from the policy, lies within a tolerance of the clinicians'.
 * AIR, appropriate intensification rate: share of held-out unsafe states in which some
   drug is moved as medicine would (`ops.safety.Cost.answers`): by more than a tenth of
-  its range beyond the dose before, or to the end of its range.
+  its range beyond the dose before, or to the end of its range. A state that is unsafe
+  in two ways counts twice.
 * ACP, action change penalty: mean change of a dose from one step to the next.
 * ME, mortality estimate: share of patients who die, by a classifier of the last state
   fitted to the training records' outcomes.
@@ -85,11 +87,10 @@ def of_rollouts(
     faded = discount ** np.arange(alive.shape[0])[:, None]
     doses = shares(task, steps.action)
     change = np.abs(np.diff(doses, axis=0)).mean(axis=-1)
-    both = alive[1:] * alive[:-1]
     return {
         "value": float((alive * faded * reward).sum(axis=0).mean()),
         "outside": float((alive * outside).sum() / total),
-        "acp": float((both * change).sum() / max(both.sum(), 1.0)),
+        "acp": float((alive[1:] * change).sum() / max(alive[1:].sum(), 1.0)),
         "steps": float(alive.sum(axis=0).mean()),
         **{
             f"unsafe_{name}": float((alive * one).sum() / total)
@@ -117,8 +118,9 @@ def _alive(steps: Transition) -> np.ndarray:
 
 def shares(task: Task, actions: Array) -> np.ndarray:
     """Doses as shares of each drug's range, [..., D]; other actions one-hot."""
-    numbers = space_lib.action_numbers(task.space)(actions)
-    return 0.5 * (np.clip(np.asarray(numbers), -1.0, 1.0) + 1.0)
+    numbers = np.asarray(space_lib.action_numbers(task.space)(actions))
+    doses = task.space.levels or task.space.bounds
+    return 0.5 * (np.clip(numbers, -1.0, 1.0) + 1.0) if doses else numbers
 
 
 class Decisions(NamedTuple):
@@ -180,29 +182,33 @@ def of_doses(
 
     Returns:
       "mcr", "mcr_TOLERANCE" for each of `TOLERANCES`, "air" over all unsafe states and
-      "air_NAME"; nan where no state is unsafe.
+      "air_NAME"; nan where no state is unsafe, or no drug of the data answers.
     """
     apart = np.abs(chosen - held.given).max(axis=1)
     found = {"mcr": float(np.mean(apart <= near + 1e-6))}
     found |= {f"mcr_{t:g}": float(np.mean(apart <= t + 1e-6)) for t in TOLERANCES}
-    answered = [_answered(task, name, chosen, held.before) for name in costs]
     hits, states = 0.0, 0
-    for name, one, unsafe in zip(costs, answered, held.unsafe, strict=True):
-        found[f"air_{name}"] = float(one[unsafe].mean()) if unsafe.any() else np.nan
-        hits, states = hits + float(one[unsafe].sum()), states + int(unsafe.sum())
+    for name, unsafe in zip(costs, held.unsafe, strict=True):
+        one = _answered(task, name, chosen, held.before)
+        known = unsafe.any() and one is not None
+        found[f"air_{name}"] = float(one[unsafe].mean()) if known else np.nan
+        if known:
+            hits, states = hits + float(one[unsafe].sum()), states + int(unsafe.sum())
     found["air"] = hits / states if states else np.nan
     return found
 
 
 def _answered(
     task: Task, cost: str, chosen: np.ndarray, before: np.ndarray
-) -> np.ndarray:
-    """[M] bool, whether a dose moves as medicine would in this unsafe state."""
+) -> np.ndarray | None:
+    """[M] bool, whether a dose moves as medicine would; None without such a drug."""
     names = [drug.name for drug in task.schema.actions.drugs]
+    answers = safety_ops.COSTS[cost].answers
+    answers = [pair for pair in answers if not names or pair[0] in names]
+    if not answers:
+        return None
     found = np.zeros(chosen.shape[0], bool)
-    for drug, direction in safety_ops.COSTS[cost].answers:
-        if names and drug not in names:
-            continue
+    for drug, direction in answers:
         at = names.index(drug) if names else 0
         dose, last = chosen[:, at], before[:, at]
         moved = direction * (dose - last) > _MOVED

@@ -95,8 +95,9 @@ def limits(config: RunConfig, rows: Sequence[Row]) -> Block:
     head.append(_with_limit("outside", own.outside))
     note = (
         f"{SPREAD} Then the share of the limit that is used and, where they are known, "
-        "the change against the clinicians'. A limit holds where the policy is "
-        "learned; elsewhere the error of the world model is added."
+        "the change against the clinicians'. What learning limits is the discounted "
+        "sum over its rollouts and what values say of the time after them; elsewhere "
+        "the error of the world model is added."
     )
     return blocks.block(shown=[("Limits", Table(head, cells, note))])
 
@@ -162,19 +163,23 @@ def guarantees(
         one = guardian[0]
         note = (
             "Threshold set on validation patients, coverage seen on test patients. "
-            "Guaranteed: what holds of the population but with probability .05 "
-            "(Hoeffding), patients counted as one observation each, since their steps "
-            f"are alike. Needed: patients for a guarantee {100 * one['margin']:g} "
-            "points below the wanted coverage, log(1/δ) / (2 margin²)."
+            "By patient: the mean of patients' own shares. Guaranteed: what of that "
+            "holds of the population but with probability .05 (Hoeffding), a patient "
+            "being one observation, since steps of one are alike. Needed: patients "
+            f"for a guarantee {100 * one['margin']:g} points below the wanted "
+            "coverage, log(1/δ) / (2 margin²)."
         )
         cells = [
             [
-                *(f"{100 * one[k]:.1f} %" for k in ("wanted", "seen", "guaranteed")),
+                *(
+                    f"{100 * one[k]:.1f} %"
+                    for k in ("wanted", "seen", "by_patient", "guaranteed")
+                ),
                 str(one["patients"]),
                 str(one["needed"]),
             ]
         ]
-        head = ["Wanted", "Seen", "Guaranteed", "Patients", "Needed"]
+        head = ["Wanted", "Seen", "By patient", "Guaranteed", "Patients", "Needed"]
         shown_tables.append(("Coverage", Table(head, cells, note)))
     shown_tables.append(("Guarantees", _assumptions(config, rows)))
     return blocks.block(shown=shown_tables)
@@ -190,7 +195,9 @@ def _assumptions(config: RunConfig, rows: Sequence[Row]) -> Table:
             return "not known here"
         return f"{100 * learned.mean:.1f} % where learned, {100 * true.mean:.1f} % true"
 
-    costs = [gap(f"unsafe_{cost}") for cost in config.limits.costs]
+    costs = [
+        f"{name_of(cost)}: {gap(f'unsafe_{cost}')}" for cost in config.limits.costs
+    ]
     values = [
         estimates.over_seeds(of(rows, OWN, where), "value")
         for where in ("learned", "truth")

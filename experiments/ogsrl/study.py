@@ -6,7 +6,6 @@ import pathlib
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import tqdm
 
@@ -24,7 +23,10 @@ from experiments.ogsrl.config import (
     with_limit,
 )
 from experiments.task import Task
+from omgrl_jax.data import dataset as dataset_lib
+from omgrl_jax.data import records as records_lib
 from omgrl_jax.data import space as space_lib
+from omgrl_jax.learners import safety
 from omgrl_jax.learners.guardian import guardian as guardian_lib
 from omgrl_jax.ops import coverage
 from omgrl_jax.runtime import mappings, storage
@@ -103,6 +105,11 @@ def require(study: StudyConfig, config: RunConfig, task: Task) -> None:
             f"--methods: {', '.join(asked)} need discrete actions, and this dataset "
             f"has continuous ones; use --methods={rest}"
         )
+    if asked and config.guardian.kind == "disagreement":
+        raise ValueError(
+            f"--guardian_kind=disagreement asks a world model, and {', '.join(asked)} "
+            f"have none; use another kind, or leave them out of --methods"
+        )
     known = scores.costs_of(task)
     for name in config.limits.costs:
         if name not in known:
@@ -158,9 +165,9 @@ class Judge:
                 values = {
                     key.removeprefix("safety/"): float(x[index, epoch])
                     for key, x in history.items()
-                    if key.startswith(("safety/", "return/r_p"))
+                    if key.startswith(("safety/", "return/r_p", "actor/feasible"))
                 }
-                if any(key != "return/r_p" for key in values):
+                if any(key.startswith("dual_") for key in values):
                     found["constraints"].append({**row, "epoch": epoch, **values})
         return found
 
@@ -185,7 +192,8 @@ class Judge:
         }
         for where, (dynamics, world, key, records) in places.items():
             start_key, run_key = jax.random.split(key)
-            starts = _admissions(records, start_key, patients)
+            rows = records_lib.sample_admissions(records, start_key, patients)
+            starts = records.states[rows]
             steps = scores.rolled_out(
                 *(dynamics, policy, world, params, run_key, starts),
                 config.rollout.horizon,
@@ -207,8 +215,6 @@ class Judge:
         row = self._of(truth.as_rollouts(self._task, came))
         # What really came of them is known: nothing is to be estimated.
         row["mortality"] = float(np.mean(came.died))
-        outcome = truth.outcome(came, self._config.off_policy.discount)
-        row["value"] = float(np.mean(outcome.value))
         return row
 
     def _references(self) -> Rows:
@@ -217,23 +223,26 @@ class Judge:
         clinicians = scores.of_doses(*given)
         # They agree with themselves.
         clinicians = {k: x for k, x in clinicians.items() if not k.startswith("mcr")}
-        rows: list[Row] = []
-        for seed in config.seed_list:
-            row = {"policy": "clinicians", "seed": seed}
-            rows.append({**row, "where": "records", **clinicians})
-            if truth.known(task):
+        row: Row = {"policy": "clinicians"}
+        rows = [{**row, "where": "records", **clinicians}, self._recorded()]
+        if truth.known(task):
+            for seed in config.seed_list:
                 came = truth.reference_stays(task, seed, config.patients)
-                rows.append({**row, "where": "truth", **self._of_truth(came)})
-        rows += self._recorded()
+                own = self._of_truth(came)
+                rows.append({**row, "seed": seed, "where": "truth", **own})
         return {"policies": rows, "guardian": [self._coverage()]}
 
-    def _recorded(self) -> list[Row]:
-        """Shares of unsafe recorded steps of test patients, the same for all seeds."""
-        unsafe = self._held.unsafe
+    def _recorded(self) -> Row:
+        """Shares of unsafe steps of test records."""
+        rows = self._task.test.transitions
+        steps = records_lib.transition_at(self._task.test, rows)
+        unsafe = safety.make(self._task.space, self._costs)(self._task.scales, steps)
+        shares = np.asarray(unsafe).mean(axis=1)
         row: Row = {"policy": "clinicians", "where": "judging"}
-        for name, one in zip(self._costs, unsafe, strict=True):
-            row[f"unsafe_{name}"] = float(one.mean())
-        return [{**row, "seed": seed} for seed in self._config.seed_list]
+        return row | {
+            f"unsafe_{name}": float(share)
+            for name, share in zip(self._costs, shares, strict=True)
+        }
 
     def _coverage(self) -> Row:
         """Coverage of test patients' steps, and what holds of the population."""
@@ -241,24 +250,21 @@ class Judge:
         score = guard.functions.of_records(guard.fitted, guard.world, task.test)
         inside = ~np.asarray(guardian_lib.outside(guard.fitted, score))
         stay = np.asarray(task.test.stay)[np.asarray(task.test.transitions)]
-        sums, counts = (np.bincount(stay, w) for w in (inside, np.ones_like(inside)))
-        seen, patients = float(inside.mean()), int(np.unique(stay).size)
+        split = dataset_lib.SPLITS.index("test")
+        patients = np.asarray(task.arrays.patients)[task.arrays.split == split]
+        _, person = np.unique(patients[stay], return_inverse=True)
+        shares = np.bincount(person, inside) / np.bincount(person)
         wanted = self._config.guardian.coverage
         margin = 0.02
         return {
             "wanted": wanted,
-            "seen": seen,
-            "by_patient": float(np.mean(sums / counts)),
-            "patients": patients,
-            "guaranteed": coverage.guaranteed(_DOUBT, seen, patients),
+            "seen": float(inside.mean()),
+            "by_patient": float(shares.mean()),
+            "patients": int(shares.size),
+            # One bounded number for each patient: their steps are alike.
+            "guaranteed": coverage.guaranteed(
+                _DOUBT, float(shares.mean()), shares.size
+            ),
             "margin": margin,
             "needed": coverage.least_samples(_DOUBT, wanted, wanted - margin),
         }
-
-
-def _admissions(records: Any, key: Any, count: int) -> Any:
-    """[count, S] first states of stays drawn with replacement."""
-    stay = np.asarray(records.stay)
-    first = np.flatnonzero(np.append(True, stay[1:] != stay[:-1]))
-    picks = jax.random.randint(key, (count,), 0, first.size)
-    return records.states[jnp.asarray(first)[picks]]

@@ -1,6 +1,7 @@
 """Worlds of the study: one of training patients to learn in, one of others to judge in.
 
-What a policy exploits in the errors of the first it does not find in the second.
+What a policy exploits in the errors of the first it does not find in the second. Both
+stop their fits on the same validation patients, who are in neither.
 """
 
 import pathlib
@@ -17,9 +18,9 @@ from omgrl_jax.data.records import Records
 from omgrl_jax.models import nearest
 from omgrl_jax.models import world as world_lib
 from omgrl_jax.runtime import parameters
-from omgrl_jax.types import Dynamics, Params
+from omgrl_jax.types import Dynamics, Key, Params
 
-PURPOSE = 88  # folded into a seed: the fit of the world
+PURPOSE, JUDGING = 88, 89  # folded into a seed: the fits of the two worlds
 
 
 class Judging(NamedTuple):
@@ -59,7 +60,8 @@ def learning(
     fitted = []
     for seed in config.seed_list:
         path = directory / f"world_{fitting.key(config)}_{seed}.npz"
-        params = _ensemble(config, task, task.train, seed, path)
+        key = jax.random.fold_in(jax.random.key(seed), PURPOSE)
+        params = _ensemble(config, task, task.train, key, path)
         fitted.append(Fitted(params, (), {}))
     return Models(world, nobody, fitted)
 
@@ -80,8 +82,8 @@ def judging(
         return Judging(made.dynamics, made.fit(task.scales, task.test))
     world = world_lib.make(config.world, task.space)
     path = directory / f"judge_{fitting.key(config)}.npz"
-    seed = config.first_seed
-    return Judging(world.dynamics, _ensemble(config, task, task.test, seed, path))
+    key = jax.random.fold_in(jax.random.key(config.first_seed), JUDGING)
+    return Judging(world.dynamics, _ensemble(config, task, task.test, key, path))
 
 
 def _nearest(task: Task) -> nearest.Nearest:
@@ -90,10 +92,9 @@ def _nearest(task: Task) -> nearest.Nearest:
 
 
 def _ensemble(
-    config: RunConfig, task: Task, records: Records, seed: int, path: pathlib.Path
+    config: RunConfig, task: Task, records: Records, key: Key, path: pathlib.Path
 ) -> world_lib.WorldParams:
     world = world_lib.make(config.world, task.space)
-    key = jax.random.fold_in(jax.random.key(seed), PURPOSE)
 
     def fit() -> world_lib.WorldParams:
         given = (key, task.scales, records, task.validation)

@@ -60,6 +60,8 @@ class Config:
       low_rank: PerSim's factors; the other networks are as wide.
       past: what the context-aware model is told.
       fit: how all of them are fitted.
+      least_rows: steps that an epoch of a fit has at least; logs of fewer, such as
+        random ones of poles that soon fall, are met again and again.
       judge: how they are judged.
       plan: how agents plan, where actions are discrete.
       cem: how agents plan, where actions are continuous.
@@ -102,6 +104,7 @@ class Config:
     )
     past: PastConfig = dataclasses.field(default_factory=PastConfig)
     fit: FitConfig = dataclasses.field(default_factory=_fit)
+    least_rows: int = dataclasses.field(default=60_000, metadata={"min": 0})
     judge: JudgeConfig = dataclasses.field(
         default_factory=lambda: JudgeConfig(episodes=4)
     )
@@ -186,6 +189,7 @@ USUAL: dict[str, dict[str, Any]] = {
 # The sizes of the paper (NeurIPS 2021, Appendix), for `--full`.
 _PAPER: dict[str, Any] = {
     "counts": (250, 100, 50, 25),
+    "least_rows": 0,
     "past_steps": 10,
     "past_hidden": (256, 128),
     "low_rank_state_hidden": (256,),

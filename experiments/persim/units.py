@@ -208,6 +208,7 @@ def _check_logs(config: Config, cohort: Cohort, directory: pathlib.Path) -> None
 def fitted(ready: Ready, unit: Unit) -> Params:
     """The parameters of a unit, fitted and kept where they are not there yet."""
     cohort, alone = ready.cohort, unit.method == "alone"
+    rows = logs_lib.of_agents(cohort, ready.seen).agent.size
     agents = ready.judged if alone else ready.seen[: unit.count]
 
     def fitted_now() -> Params:
@@ -216,7 +217,7 @@ def fitted(ready: Ready, unit: Unit) -> Params:
             unit.key("fit"),
             ready.models[unit.method],
             logs_lib.of_agents(cohort, agents),
-            logs_lib.of_agents(cohort, ready.seen).agent.size,
+            max(rows, ready.config.least_rows),
             ready.config.fit,
         )
 

@@ -4,10 +4,10 @@
                                                 -> values of costs -> multipliers
 
 The guardian lowers the value of every dose outside of its region, to the actor and in
-targets. Each safety cost has values of its own, and a multiplier that rises while those
-at admission lie above the limit. Both weigh against what CQL learns; its critics stay
-those of the reward. Nothing is rolled out: states that the records do not hold are
-never met, so that only doses are guarded, not where they lead.
+the critics' targets. Each safety cost has values of its own, and a multiplier that
+rises while those at admission lie above the limit; costs weigh with the actor alone.
+Nothing is rolled out: states that the records do not hold are never met, so that only
+doses are guarded, not where they lead.
 """
 
 import dataclasses
@@ -43,7 +43,7 @@ class Config:
       integral: how strongly to its sum over epochs.
       limits: what is limited. The guardian's own limit is not used here: its doses are
         marked down, whatever their share.
-      guardian: the region.
+      guardian: the region, of present states and doses: without history.
       agent: actor and critics; all their data are recorded.
     """
 
@@ -61,6 +61,14 @@ class Config:
         default_factory=guardian_lib.GuardianConfig
     )
     agent: sac.AgentConfig = dataclasses.field(default_factory=sac.AgentConfig)
+
+    def __post_init__(self) -> None:
+        """Rejects a guardian of histories, naming the field."""
+        if self.limits.guarded and self.guardian.seen.history != "none":
+            raise ValueError(
+                f"guardian_seen_history={self.guardian.seen.history}: guarded CQL "
+                "looks at single steps; use none"
+            )
 
 
 class Outside(NamedTuple):
@@ -98,9 +106,9 @@ def make(config: Config, space: Space) -> Algorithm:
 
     Returns:
       The algorithm; `data` is `dyna.Data`, with validation records where a guardian
-      guards. It logs `safety/excess_NAME`, the share of a stay's discounted steps that
-      the policy is thought to spend above the limit, `safety/dual_NAME` and
-      `safety/outside`, the policy's share of doses outside in recorded states.
+      guards. It logs `safety/excess_NAME`, what a cost's share of a stay's discounted
+      steps is thought to lie above its limit, `safety/dual_NAME`, and
+      `safety/marked`, the policy's share of doses outside in recorded states.
 
     Raises:
       ValueError: if the schema defines no reward, or tells nothing of a cost; on a
@@ -108,9 +116,10 @@ def make(config: Config, space: Space) -> Algorithm:
     """
     agent = sac.make(config.agent, space, config.conservatism, config.push_down)
     held = limits_lib.make(config.limits, config.guardian, space, None, 0)
-    costs = dataclasses.replace(config.limits, guarded=False)
-    limited = limits_lib.make(costs, config.guardian, space, None, 0)
-    critics = cost_critics.make(config.agent, space, len(limited.names))
+    names = config.limits.costs
+    # The last one tells how many steps there are.
+    least = [*(-most for most in config.limits.most), 0.0]
+    critics = cost_critics.make(config.agent, space, len(names) + 1, least)
     gains = dual_ops.Gains(config.proportional, config.integral, 0.0)
 
     def init(key: Key, data: dyna.Data) -> State:
@@ -124,12 +133,13 @@ def make(config: Config, space: Space) -> Algorithm:
         return State(
             agent.init(agent_key),
             critics.init(cost_key),
-            dual_ops.start(len(limited.names)),
+            dual_ops.start(len(names)),
             outside,
         )
 
     def lowered(state: State, batch: Transition, rows: Array) -> sac.Lowered:
-        here = critics.weighed(state.costs, state.dual.value, batch.state)
+        weights = jnp.append(state.dual.value, 0.0)
+        here = critics.weighed(state.costs, weights, batch.state)
         following = jnp.zeros_like(here)
         if state.outside is None:
             return sac.Lowered(here, following)
@@ -144,13 +154,13 @@ def make(config: Config, space: Space) -> Algorithm:
         nothing = jax.tree.map(lambda x: x[:0], batch)
         known = lowered(state, batch, rows)
         found, metrics = agent.update(state.agent, reward, batch, nothing, known)
-        over = _over(limited, data, batch)
+        over = _over(held, config.limits.most, data, batch)
         log_probs = agent.policy.log_probs(found.actor.params, batch.next_state)
         values = critics.update(state.costs, batch, over, log_probs)
         if state.outside is not None:
             chances = jnp.exp(agent.policy.log_probs(found.actor.params, batch.state))
             share = jnp.sum(chances * state.outside.rows[rows], axis=1)
-            metrics["safety/outside"] = jnp.mean(share)
+            metrics["safety/marked"] = jnp.mean(share)
         return state._replace(agent=found, costs=values), metrics
 
     epoch = recorded.make_epoch(config.agent.updates, space, step)
@@ -161,10 +171,10 @@ def make(config: Config, space: Space) -> Algorithm:
         rows = records_lib.sample_admissions(data.train, row_key, 1024)
         starts = data.train.states[rows]
         log_probs = agent.policy.log_probs(state.agent.actor.params, starts)
-        ahead = critics.expected(state.costs, starts, log_probs)
-        excess = (1.0 - config.agent.discount) * jnp.mean(ahead, axis=1)
+        ahead = jnp.mean(critics.expected(state.costs, starts, log_probs), axis=1)
+        excess = ahead[:-1] / jnp.maximum(ahead[-1], 1.0)
         multipliers = dual_ops.follow(gains, state.dual, excess)
-        for j, name in enumerate(limited.names):
+        for j, name in enumerate(names):
             metrics[f"safety/excess_{name}"] = excess[j]
             metrics[f"safety/dual_{name}"] = multipliers.value[j]
         return state._replace(dual=multipliers), metrics
@@ -182,12 +192,18 @@ def make(config: Config, space: Space) -> Algorithm:
     )
 
 
-def _over(limited: limits_lib.Limits, data: dyna.Data, batch: Transition) -> Array:
-    """[J, B] what each step costs more than it may."""
+def _over(
+    held: limits_lib.Limits,
+    most: tuple[float, ...],
+    data: dyna.Data,
+    batch: Transition,
+) -> Array:
+    """[J + 1, B] what each step costs more than it may, and 1."""
     # Limits look at rollouts [H, B]: a batch is one of a single step.
     steps = jax.tree.map(lambda x: x[None], batch)
-    most = jnp.array(limited.most, jnp.float32)
-    return limited.measure(None, data, steps)[:, 0] - most[:, None]
+    costs = held.measure(None, data, steps)[:, 0]
+    over = costs - jnp.array(most, jnp.float32)[:, None]
+    return jnp.concatenate([over, jnp.ones((1, batch.discount.shape[0]))])
 
 
 def _outside(

@@ -27,6 +27,7 @@ from omgrl_jax.learners import cloning as cloning_lib
 from omgrl_jax.learners import constrained, dyna, known_reward, stochastic
 from omgrl_jax.learners import limits as limits_lib
 from omgrl_jax.learners.guardian import guardian as guardian_lib
+from omgrl_jax.models.rollout import rollout
 from omgrl_jax.types import (
     Algorithm,
     Array,
@@ -129,11 +130,15 @@ def make(config: Config, space: Space, dynamics: Dynamics) -> Algorithm:
         return State(start._replace(policy=cloned), held.fit(data))
 
     def update(state: State, key: Key, data: dyna.Data) -> tuple[State, Metrics]:
-        row_key, rollout_key, step_key = jax.random.split(key, 3)
-        params = state.learner.policy
-        rows = _rows(config, data, row_key)
-        rollouts = dyna.collect(
-            config.rollout, dynamics, acting, params, rollout_key, data, rows
+        start_key, rollout_key, step_key = jax.random.split(key, 3)
+        rollouts = rollout(
+            dynamics,
+            data.world,
+            acting,
+            state.learner.policy,
+            rollout_key,
+            _starts(config, data, start_key),
+            config.rollout.horizon,
         )
         reward = known_reward.make(space, data.world.scales)(rollouts)
         unsafe = held.measure(state.guardian, data, rollouts)
@@ -164,11 +169,15 @@ def make(config: Config, space: Space, dynamics: Dynamics) -> Algorithm:
     return Algorithm(init, update, acting, policy_params)
 
 
-def _rows(config: Config, data: dyna.Data, key: Key) -> Array:
-    """Rows of the records from which rollouts may start."""
-    if config.start == "anywhere":
-        return data.train.transitions
-    return records_lib.sample_admissions(data.train, key, config.rollout.rollouts)
+def _starts(config: Config, data: dyna.Data, key: Key) -> Array:
+    """States [B, S] from which rollouts start; those of the data where it has any."""
+    count = config.rollout.rollouts
+    if data.starts is not None:
+        picks = jax.random.randint(key, (count,), 0, data.starts.shape[0])
+        return data.starts[picks]
+    anywhere = config.start == "anywhere"
+    sample = records_lib.sample_rows if anywhere else records_lib.sample_admissions
+    return data.train.states[sample(data.train, key, count)]
 
 
 @functools.cache

@@ -126,7 +126,8 @@ def make_space(
       The space; where actions are continuous `num_actions` is 0.
 
     Raises:
-      ValueError: if actions are continuous and must not be.
+      ValueError: if actions are continuous and must not be, or the state has features
+        that follow from single doses by rule.
     """
     if not schema.actions.count and not continuous:
         raise ValueError(
@@ -136,6 +137,11 @@ def make_space(
         )
     stored, tracked = schema.state(state)
     names = [schema.features[i].name for i in stored] + [t.name for t in tracked]
+    if tracked and not schema.actions.count:
+        raise ValueError(
+            f"dataset '{schema.name}': {names[-1]} follows from doses by rule, and its "
+            "actions are continuous, maybe of several drugs; use a state without it"
+        )
     dynamic = [k for k, i in enumerate(stored) if not schema.features[i].static]
     channels = list(schema.channel_names)
     target = None

@@ -1,6 +1,6 @@
 """Values of costs beside those of the reward: what a policy will cost from here on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -31,7 +31,9 @@ class CostCritics(NamedTuple):
     Attributes:
       init: `(key) -> State`.
       update: `(state, batch [B], costs [J, B], next_log_probs [B, A]) -> State`, one
-        gradient step towards the costs of the policy.
+        gradient step towards the costs of the policy. Costs of a step lie between 0 and
+        1, or are so much less: no value is believed beyond what a whole future of them
+        can cost.
       expected: `(state, states [B, S], log_probs [B, A]) -> [J, B]` discounted sums of
         costs that lie ahead of the policy.
       weighed: `(state, multipliers [J], states [B, S]) -> [B, A]`, the sum over costs
@@ -44,13 +46,17 @@ class CostCritics(NamedTuple):
     weighed: Callable[[State, Array, Array], Array]
 
 
-def make(config: AgentConfig, space: Space, count: int) -> CostCritics:
+def make(
+    config: AgentConfig, space: Space, count: int, least: Sequence[float] | None = None
+) -> CostCritics:
     """Builds the critics.
 
     Args:
       config: widths, rates and discount are those of the reward's critics.
       space: the task.
       count: number of costs `J`; may be 0.
+      least: what a step costs at least, for each of them, 1 less than at most; None for
+        zeros.
 
     Returns:
       The functions.
@@ -60,8 +66,16 @@ def make(config: AgentConfig, space: Space, count: int) -> CostCritics:
     )
     optimizer = optimize.adam(config.critic_learning_rate, config.max_gradient_norm)
 
+    longest = 1.0 / max(1.0 - config.discount, 1e-6)
+    low = jnp.array(least or (0.0,) * count, jnp.float32)[:, None, None]
+
+    def values(params: Params, states: Array) -> Array:
+        # A state after which nothing follows costs nothing.
+        ends = jnp.minimum(low, 0.0), jnp.maximum(low + 1.0, 0.0)
+        return jnp.clip(critic.values(params, states), *(longest * x for x in ends))
+
     def ahead(params: Params, states: Array, log_probs: Array) -> Array:
-        q = critic.values(params, states)
+        q = values(params, states)
         return jnp.sum(jnp.exp(log_probs)[None] * q, axis=-1)
 
     def loss(
@@ -103,7 +117,7 @@ def make(config: AgentConfig, space: Space, count: int) -> CostCritics:
     def weighed(state: State, multipliers: Array, states: Array) -> Array:
         if not count:
             return jnp.zeros((states.shape[0], space.num_actions))
-        q = critic.values(state.critic.params, states)
+        q = values(state.critic.params, states)
         return jnp.einsum("j,jba->ba", multipliers, q)
 
     return CostCritics(init, update, expected, weighed)

@@ -55,7 +55,8 @@ class Limits(NamedTuple):
       most: largest share of steps of each.
       guardian: the guardian; None where none guards.
       fit: `(data) -> ` the fitted guardian; None where none guards.
-      measure: `(fitted guardian, data, rollouts [H, B, ...]) -> [J, H, B]`, 0 or 1.
+      measure: `(fitted guardian, data, rollouts [H, B, ...]) -> [J, H, B]`, 0 or 1; of
+        costs alone where no guardian is given.
     """
 
     names: tuple[str, ...]
@@ -90,10 +91,12 @@ def make(
     """
     cost_of = safety.make(space, config.costs)
     encode = space_lib.action_numbers(space)
-    guard = guardian_lib.make(guardian, space, encode, dynamics, cut)
+    guard = None
+    if config.guarded:
+        guard = guardian_lib.make(guardian, space, encode, dynamics, cut)
 
     def fit(data: dyna.Data) -> guardian_lib.Fitted | None:
-        if not config.guarded:
+        if guard is None:
             return None
         if data.validation is None:
             raise ValueError(
@@ -106,7 +109,7 @@ def make(
         fitted: guardian_lib.Fitted | None, data: dyna.Data, rollouts: Transition
     ) -> Array:
         found = cost_of(data.world.scales, rollouts)
-        if fitted is None:
+        if guard is None or fitted is None:
             return found
         scores = guard.of_rollouts(fitted, data.world, rollouts)
         outside = guardian_lib.outside(fitted, scores).astype(jnp.float32)
@@ -115,7 +118,7 @@ def make(
     names, most = config.costs, config.most
     if config.guarded:
         names, most = (*names, "outside"), (*most, config.outside)
-    return Limits(names, most, guard if config.guarded else None, fit, measure)
+    return Limits(names, most, guard, fit, measure)
 
 
 def named(metrics: Metrics, names: tuple[str, ...]) -> Metrics:

@@ -35,14 +35,14 @@ def rollout(
         action_key, world_key = jax.random.split(key)
         actions = policy.sample(policy_params, action_key, states)
         following = dynamics.sample(dynamics_params, world_key, states, actions)
-        discount, alive = following.discount, jnp.ones(states.shape[:1])
+        discount, ones = following.discount, jnp.ones(states.shape[:1])
         transition = Transition(
             state=states,
             action=actions,
             next_state=following.state,
             outcome=following.outcome,
-            discount=alive if discount is None else discount,
-            uncertainty=jnp.zeros_like(alive),
+            discount=ones if discount is None else discount,
+            uncertainty=jnp.zeros_like(ones),
         )
         return following.state, transition
 

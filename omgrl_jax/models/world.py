@@ -363,7 +363,7 @@ def _spread(
 
 
 def _usual(space: Space, scales: Scales, actions: Array) -> Array:
-    """The doses that tracked features follow; without such, any number does."""
+    """The doses that tracked features follow; continuous actions have no such ones."""
     if space.bounds:
         return jnp.zeros(actions.shape[:-1])
     return scales.amounts[actions]

@@ -28,10 +28,11 @@ class GuardianConfig:
 
     Attributes:
       kind: "kernel" (density of Gaussian kernels), "nearest" (distance to recorded
-        steps) or "disagreement" (of the world model's members).
+        steps), "polynomial" (a sublevel set of least volume, which holds no record) or
+        "disagreement" (of the world model's members).
       coverage: share of held-out recorded steps inside.
       seen: what the guardian sees of a step; without effect on "disagreement".
-      region: settings of regions that keep recorded steps.
+      region: settings of regions made of recorded steps.
     """
 
     kind: str = dataclasses.field(default="kernel", metadata={"choices": KINDS})

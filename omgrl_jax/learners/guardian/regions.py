@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from omgrl_jax.ops import density, thinning
+from omgrl_jax.ops import density, sublevel, thinning
 from omgrl_jax.types import Array
 
 _QUERIES, _POINTS = 1024, 1024  # sides of the tiles in which distances are computed
@@ -20,19 +20,27 @@ class RegionConfig:
     Attributes:
       bandwidth: of the kernels, on the scale of -1 to 1 (arXiv 2505.16242: .535).
       neighbours: the distance is that to so many-th nearest point.
-      points: recorded points that are kept, drawn at random; 0 for all.
+      points: recorded points that are kept, drawn at random; 0 for all. A polynomial
+        is fitted to them and keeps none.
+      degree: of the polynomial's monomials; its form has twice that degree.
+      trimmed: share of the points that the polynomial may leave outside.
+      steps: of its fit.
     """
 
     bandwidth: float = dataclasses.field(default=0.535, metadata={"above": 0})
     neighbours: int = dataclasses.field(default=5, metadata={"min": 1})
     points: int = dataclasses.field(default=20_000, metadata={"min": 0})
+    degree: int = dataclasses.field(default=2, metadata={"min": 1})
+    trimmed: float = dataclasses.field(default=0.05, metadata={"min": 0, "below": 1})
+    steps: int = dataclasses.field(default=200, metadata={"min": 2})
 
 
 class Region(NamedTuple):
     """One kind of region, as pure functions.
 
     Attributes:
-      fit: `(points [N, D]) -> fitted`, arrays; those called `rows` hold records.
+      fit: `(points [N, D]) -> fitted`, arrays; those called `rows` hold records. It
+        raises ValueError where there are too few.
       score: `(fitted, queries [Q, D]) -> [Q]`, the larger, the less supported.
     """
 
@@ -72,7 +80,42 @@ def nearest(config: RegionConfig) -> Region:
     return Region(_keeper(config, config.neighbours), score)
 
 
-REGIONS = {"kernel": kernel, "nearest": nearest}
+class Form(NamedTuple):
+    """A region that keeps no point.
+
+    Attributes:
+      form: [M, M] of the monomials.
+    """
+
+    form: Array
+
+
+def polynomial(config: RegionConfig) -> Region:
+    """A sum of squares of polynomials whose sublevel set has the least volume."""
+
+    def fit(points: Array) -> Form:
+        least = sublevel.count(points.shape[1], config.degree)
+        kept = points[thinning.few(points.shape[0], config.points, 1)]
+        if kept.shape[0] < least:
+            raise ValueError(
+                f"degree={config.degree}: {least} monomials of {points.shape[1]} "
+                f"numbers need as many points, and there are {kept.shape[0]}; lower "
+                "the degree, or name fewer features"
+            )
+        lifted = sublevel.monomials(kept, config.degree)
+        return Form(sublevel.fit(lifted, config.trimmed, config.steps))
+
+    def score(fitted: Form, queries: Array) -> Array:
+        def one(query: Array) -> Array:
+            lifted = sublevel.monomials(query[None], config.degree)
+            return sublevel.values(lifted, fitted.form)[0]
+
+        return jax.lax.map(one, queries, batch_size=_QUERIES)
+
+    return Region(fit, score)
+
+
+REGIONS = {"kernel": kernel, "nearest": nearest, "polynomial": polynomial}
 
 
 def _keeper(config: RegionConfig, least: int) -> Callable[[Array], Kept]:
