@@ -16,10 +16,8 @@ from omgrl_jax.data import records as records_lib
 from omgrl_jax.data.records import Records
 from omgrl_jax.data.scales import Scales
 from omgrl_jax.data.space import Space
-from omgrl_jax.ops import density, thinning
+from omgrl_jax.ops import neighbours, thinning
 from omgrl_jax.types import Array, Dynamics, Key, Params, Spread, Step
-
-_TOGETHER = 1024  # steps whose distances are computed at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,13 +122,8 @@ def make(
 
     def nearest(params: Neighbours, states: Array, actions: Array) -> tuple:
         """Indices [B, K] of the neighbours and their distances, the nearest first."""
-
-        def one(key: Array) -> tuple[Array, Array]:
-            squares = density.squared_distances(params.rows.keys, key)
-            found, where = jax.lax.top_k(-squares, config.neighbours)
-            return where, jnp.sqrt(-found)
-
-        return jax.lax.map(one, keys_of(states, actions), batch_size=_TOGETHER)
+        asked = keys_of(states, actions)
+        return neighbours.nearest(params.rows.keys, asked, config.neighbours)
 
     def sample(params: Neighbours, key: Key, states: Array, actions: Array) -> Step:
         where, _ = nearest(params, states, actions)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from omgrl_jax.ops import density, sublevel, thinning
+from omgrl_jax.ops import density, neighbours, sublevel, thinning
 from omgrl_jax.types import Array
 
 _QUERIES, _POINTS = 1024, 1024  # sides of the tiles in which distances are computed
@@ -70,12 +70,8 @@ def nearest(config: RegionConfig) -> Region:
     """Distance to the nearest points kept."""
 
     def score(kept: Kept, queries: Array) -> Array:
-        def one(query: Array) -> Array:
-            squares = density.squared_distances(kept.rows, query)
-            closest, _ = jax.lax.top_k(-squares, config.neighbours)
-            return jnp.sqrt(-closest[-1])
-
-        return jax.lax.map(one, queries, batch_size=_QUERIES)
+        _, distance = neighbours.nearest(kept.rows, queries, config.neighbours)
+        return distance[:, -1]
 
     return Region(_keeper(config, config.neighbours), score)
 
