@@ -26,6 +26,7 @@ NOTES = {
     "mopo": "is told the reward; learns in a model, which costs where it is unsure",
     "morel": "is told the reward; learns in a model, whose unsure states end all",
     "ogsrl": "is told the reward; learns in a model, held where records support it",
+    "guarded_cql": f"{_ALONE}, unseen and unsupported actions marked down",
     "airl": "learns a reward by telling its own episodes from the logged ones",
     "ml_irl": "learns a reward under which the logged actions are likely",
     "iq_learn": "learns values that explain the logged actions, is told no reward",

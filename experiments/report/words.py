@@ -36,6 +36,8 @@ _POLICIES = {
     "dueling_cql": "Dueling double DQN, CQL",
     "linear_q": "Linear double DQN",
     "multitask_iql": "IQL, multi-task heads",
+    "ogsrl": "OGSRL",
+    "guarded_cql": "CQL, guarded",
 }
 
 # Policies nobody learned, in the order in which they are shown after the others.
@@ -62,6 +64,8 @@ POLICY_NOTES = {
     "multitask_iql": (
         "as IQL, on a network that also foretells measurements; given r_p"
     ),
+    "ogsrl": "learns in the model within limits: what records support, what is safe",
+    "guarded_cql": "as CQL, doses that records do not support marked down too",
     "dueling_cql": "learns from recorded hours alone, unseen doses marked down",
     "linear_q": "learns a value linear in the state from recorded hours alone",
     "bcq": "learns from recorded hours, choosing only doses clinicians might give",
