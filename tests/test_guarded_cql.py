@@ -195,7 +195,11 @@ def test_a_guardian_of_histories_is_refused():
 def test_without_a_guardian_none_is_built():
     """Not even one that would ask a world."""
     asks = guardian.GuardianConfig("disagreement")
-    guarded_cql.make(guarded_cql.Config(limits=FREE, guardian=asks), SPACE)
+    held = limits.make(FREE, asks, SPACE, None, 0)
+    assert held.guardian is None and held.fit(data()) is None
+    config = guarded_cql.Config(limits=FREE, guardian=asks, agent=TABULAR)
+    state = guarded_cql.make(config, SPACE).init(jax.random.key(0), data())
+    assert state.outside is None
 
 
 def test_a_guardian_that_asks_a_world_is_refused():

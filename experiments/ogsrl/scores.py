@@ -24,9 +24,10 @@ import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from experiments.task import Task
+from omgrl_jax.data import records as records_lib
 from omgrl_jax.data import space as space_lib
 from omgrl_jax.data.records import Records
-from omgrl_jax.learners import known_reward, safety
+from omgrl_jax.learners import constrained, known_reward, safety
 from omgrl_jax.learners.guardian import guardian as guardian_lib
 from omgrl_jax.models.rollout import rollout
 from omgrl_jax.ops import safety as safety_ops
@@ -78,7 +79,7 @@ def of_rollouts(
     Returns:
       "value", "outside", "acp", "steps" and "unsafe_NAME".
     """
-    alive = _alive(steps)
+    alive = np.asarray(constrained.alive_in(steps))
     total = float(alive.sum())
     unsafe = np.asarray(safety.make(task.space, costs)(task.scales, steps))
     scores = _scored(guard.functions, guard.fitted, guard.world, steps)
@@ -107,13 +108,6 @@ def _scored(
     steps: Transition,
 ) -> Array:
     return functions.of_rollouts(fitted, world, steps)
-
-
-def _alive(steps: Transition) -> np.ndarray:
-    """1.0 up to the end of each rollout and 0.0 after it, [H, B]."""
-    goes_on = np.asarray(steps.discount)
-    before = np.concatenate([np.ones_like(goes_on[:1]), goes_on[:-1]])
-    return np.cumprod(before, axis=0)
 
 
 def shares(task: Task, actions: Array) -> np.ndarray:
@@ -146,25 +140,15 @@ def decisions(task: Task, costs: tuple[str, ...]) -> Decisions:
     previous = np.maximum(rows - 1, 0)
     stay = np.asarray(test.stay)
     first = (rows == 0) | (stay[rows] != stay[previous])
-    earlier = safety.make(task.space, costs)(task.scales, _steps(test, previous))
+    earlier = safety.make(task.space, costs)(
+        task.scales, records_lib.transition_at(test, previous)
+    )
     given = shares(task, test.actions)
     return Decisions(
         states=test.states[jnp.asarray(rows)],
         given=given[rows],
         before=np.where(first[:, None], 0.0, given[previous]),
         unsafe=np.asarray(earlier).astype(bool) & ~first[None],
-    )
-
-
-def _steps(records: Records, rows: np.ndarray) -> Transition:
-    at = jnp.asarray(rows)
-    return Transition(
-        records.states[at],
-        records.actions[at],
-        records.states[at + 1],
-        records.outcome[at],
-        records.discount[at],
-        jnp.zeros(rows.shape),
     )
 
 
@@ -252,7 +236,7 @@ class Mortality(NamedTuple):
 
     def of(self, steps: Transition) -> float:
         """Mean probability of death of patients [B] after their last step."""
-        alive = _alive(steps)
+        alive = np.asarray(constrained.alive_in(steps))
         last = alive.sum(axis=0).astype(int) - 1
         states = np.asarray(steps.next_state)[last, np.arange(last.size)]
         return float(self.model.predict_proba(states)[:, 1].mean())
@@ -280,6 +264,6 @@ def _ends(task: Task, records: Records) -> tuple[np.ndarray, np.ndarray]:
     rows = np.asarray(records.transitions)
     stay = np.asarray(records.stay)[rows]
     last = rows[np.append(stay[1:] != stay[:-1], True)]
-    steps = _steps(records, last)
+    steps = records_lib.transition_at(records, last)
     reward = np.asarray(known_reward.make(task.space, task.scales)(steps))
     return np.asarray(steps.next_state), reward < _DEATH

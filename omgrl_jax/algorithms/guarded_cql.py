@@ -18,7 +18,6 @@ import jax.numpy as jnp
 
 from omgrl_jax.data import records as records_lib
 from omgrl_jax.data import space as space_lib
-from omgrl_jax.data.records import Records
 from omgrl_jax.data.space import Space
 from omgrl_jax.learners import cost_critics, dyna, recorded
 from omgrl_jax.learners import limits as limits_lib
@@ -124,27 +123,12 @@ def make(config: Config, space: Space) -> Algorithm:
 
     def init(key: Key, data: dyna.Data) -> State:
         agent_key, cost_key = jax.random.split(key)
-        fitted = held.fit(data)
-        outside = None
-        if fitted is not None and held.guardian is not None:
-            outside = Outside(
-                _outside(held.guardian, fitted, data.world, data.train, space)
-            )
         return State(
             agent.init(agent_key),
             critics.init(cost_key),
             dual_ops.start(len(names)),
-            outside,
+            _outside(held, data, space),
         )
-
-    def lowered(state: State, batch: Transition, rows: Array) -> sac.Lowered:
-        weights = jnp.append(state.dual.value, 0.0)
-        here = critics.weighed(state.costs, weights, batch.state)
-        following = jnp.zeros_like(here)
-        if state.outside is None:
-            return sac.Lowered(here, following)
-        marked = config.penalty * state.outside.rows
-        return sac.Lowered(here + marked[rows], following + marked[rows + 1])
 
     def step(
         state: State, reward: sac.RewardFunction, data: dyna.Data, key: Key
@@ -152,15 +136,15 @@ def make(config: Config, space: Space) -> Algorithm:
         rows = records_lib.sample_rows(data.train, key, config.agent.batch_size)
         batch = records_lib.transition_at(data.train, rows)
         nothing = jax.tree.map(lambda x: x[:0], batch)
-        known = lowered(state, batch, rows)
+        known = _lowered(config.penalty, critics, state, batch, rows)
         found, metrics = agent.update(state.agent, reward, batch, nothing, known)
         over = _over(held, config.limits.most, data, batch)
         log_probs = agent.policy.log_probs(found.actor.params, batch.next_state)
         values = critics.update(state.costs, batch, over, log_probs)
         if state.outside is not None:
             chances = jnp.exp(agent.policy.log_probs(found.actor.params, batch.state))
-            share = jnp.sum(chances * state.outside.rows[rows], axis=1)
-            metrics["safety/marked"] = jnp.mean(share)
+            marked = chances * state.outside.rows[rows]
+            metrics["safety/marked"] = jnp.mean(jnp.sum(marked, axis=1))
         return state._replace(agent=found, costs=values), metrics
 
     epoch = recorded.make_epoch(config.agent.updates, space, step)
@@ -206,22 +190,36 @@ def _over(
     return jnp.concatenate([over, jnp.ones((1, batch.discount.shape[0]))])
 
 
-def _outside(
-    guard: guardian_lib.Guardian,
-    fitted: guardian_lib.Fitted,
-    world: Params,
-    records: Records,
-    space: Space,
-) -> Array:
-    """[R, A] 1.0 where the guardian says that a dose in a recorded state is outside."""
+def _lowered(
+    penalty: float,
+    critics: cost_critics.CostCritics,
+    state: State,
+    batch: Transition,
+    rows: Array,
+) -> sac.Lowered:
+    """What costs and the guardian take off the values of actions, for rows [B]."""
+    weights = jnp.append(state.dual.value, 0.0)
+    here = critics.weighed(state.costs, weights, batch.state)
+    if state.outside is None:
+        return sac.Lowered(here, jnp.zeros_like(here))
+    marked = penalty * state.outside.rows
+    return sac.Lowered(here + marked[rows], marked[rows + 1])
+
+
+def _outside(held: limits_lib.Limits, data: dyna.Data, space: Space) -> Outside | None:
+    """What the guardian says of each dose in each recorded state, where one guards."""
+    fitted, guard, records = held.fit(data), held.guardian, data.train
+    if fitted is None or guard is None:
+        return None
     rows = jnp.arange(records.states.shape[0])
+    # Of a step the guardian looks at state and dose: the rest may be another's.
     steps = records_lib.transition_at(records, jnp.maximum(rows - 1, 0))
     steps = steps._replace(state=records.states)
 
     def of(action: Array) -> Array:
         given = jnp.full(rows.shape, action, space_lib.no_action(space).dtype)
         asked = jax.tree.map(lambda x: x[None], steps._replace(action=given))
-        scores = guard.of_rollouts(fitted, world, asked)[0]
+        scores = guard.of_rollouts(fitted, data.world, asked)[0]
         return guardian_lib.outside(fitted, scores).astype(jnp.float32)
 
-    return jax.lax.map(of, jnp.arange(space.num_actions)).T
+    return Outside(jax.lax.map(of, jnp.arange(space.num_actions)).T)

@@ -54,7 +54,7 @@ def make(
     Args:
       config: widths, rates and discount are those of the reward's critics.
       space: the task.
-      count: number of costs `J`; may be 0.
+      count: number of costs `J`, at least 1.
       least: what a step costs at least, for each of them, 1 less than at most; None for
         zeros.
 
@@ -89,16 +89,12 @@ def make(
     step = optimize.gradient_step(loss, optimizer)
 
     def init(key: Key) -> State:
-        if not count:
-            return State(optimize.start(optimizer, ()), ())
         params = critic.init(key)
         return State(optimize.start(optimizer, params), jax.tree.map(jnp.copy, params))
 
     def update(
         state: State, batch: Transition, costs: Array, next_log_probs: Array
     ) -> State:
-        if not count:
-            return state
         following = ahead(state.target, batch.next_state, next_log_probs)
         goes_on = config.discount * batch.discount[None]
         learner, _ = step(state.critic, batch, costs + goes_on * following)
@@ -110,13 +106,9 @@ def make(
         return State(learner, target)
 
     def expected(state: State, states: Array, log_probs: Array) -> Array:
-        if not count:
-            return jnp.zeros((0, states.shape[0]))
         return ahead(state.critic.params, states, log_probs)
 
     def weighed(state: State, multipliers: Array, states: Array) -> Array:
-        if not count:
-            return jnp.zeros((states.shape[0], space.num_actions))
         q = values(state.critic.params, states)
         return jnp.einsum("j,jba->ba", multipliers, q)
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from omgrl_jax import optimize
 from omgrl_jax.data.space import Space
@@ -131,10 +132,7 @@ def make(
     actor_optimizer = optimize.adam(rate, norm)
     critic_optimizer = optimize.adam(config.critic_learning_rate, norm)
     temperature_optimizer = optimize.adam(rate)
-    temperature_step = optimize.gradient_step(
-        _temperature_loss(config.entropy_target, space.num_actions),
-        temperature_optimizer,
-    )
+    tempered = _make_tempered(config, space, temperature_optimizer)
     actor_step = optimize.gradient_step(
         actor_lib.make_loss(actor.policy), actor_optimizer
     )
@@ -191,11 +189,7 @@ def make(
         if lowered is not None:
             q = q - lowered.here
         new_actor, actor_metrics = actor_step(state.actor, both.state, q, temperature)
-        new_temperature = state.temperature
-        if config.entropy_target > 0:
-            new_temperature, _ = temperature_step(
-                state.temperature, actor_metrics["actor/entropy"]
-            )
+        new_temperature = tempered(state.temperature, actor_metrics["actor/entropy"])
         target = _followed(state.target, new_critic.params, config.target_rate)
         metrics = {**metrics, **actor_metrics, "actor/temperature": temperature}
         return AgentState(new_actor, new_critic, target, new_temperature), metrics
@@ -224,16 +218,19 @@ def make_values(
     return values
 
 
-def _temperature_loss(
-    entropy_target: float, num_actions: int
-) -> Callable[[Array, Array], tuple[Array, Metrics]]:
-    """The loss of the log coefficient, from the policy's mean entropy."""
-    wanted = entropy_target * float(np.log(num_actions))
+def _make_tempered(
+    config: AgentConfig, space: Space, optimizer: optax.GradientTransformation
+) -> Callable[[optimize.Learner, Array], optimize.Learner]:
+    """`(coefficient, the policy's mean entropy) -> coefficient`; it may be fixed."""
+    if not config.entropy_target:
+        return lambda coefficient, entropy: coefficient
+    wanted = config.entropy_target * float(np.log(space.num_actions))
 
     def loss(log_temperature: Array, entropy: Array) -> tuple[Array, Metrics]:
         return policy_ops.temperature_loss(log_temperature, entropy, wanted), {}
 
-    return loss
+    step = optimize.gradient_step(loss, optimizer)
+    return lambda coefficient, entropy: step(coefficient, entropy)[0]
 
 
 def _followed(target: Params, params: Params, rate: float) -> Params:
