@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny_mdp
-from tiny_records import GOES_ON, MU, SPACE, data, looked_up, optimum, trained
+from tiny_records import COUNTS, GOES_ON, MU, SPACE, data, looked_up, optimum, trained
 
 from omgrl_jax.algorithms import cql, guarded_cql
 from omgrl_jax.data.records import transition_at
@@ -148,6 +148,20 @@ def test_the_multiplier_rises_where_the_limit_is_broken_and_only_there():
     # It binds: the policy is kept at its limit, not driven far below.
     last = broken["safety/excess_desaturation"][-40:]
     assert np.abs(last).max() < 0.08 and abs(last.mean()) < 0.03
+
+
+def test_the_excess_is_the_share_of_the_steps_that_there_are():
+    """By linear equations of the policy that was learned, from where stays begin."""
+    policy, metrics = limited(1.0)
+    moves = np.zeros((3, 3))
+    for s, a in np.ndindex(3, 2):
+        goes_on = tiny_mdp.DISCOUNT * GOES_ON[s, a]
+        moves[s, tiny_mdp.NEXT[s, a]] += goes_on * policy[s, a]
+    unsafe = (policy * (tiny_mdp.NEXT != 0)).sum(axis=1)
+    ahead = np.linalg.solve(np.eye(3) - moves, np.stack([unsafe, np.ones(3)], axis=1))
+    costs, steps = COUNTS.sum(axis=1) @ ahead
+    found = metrics["safety/excess_desaturation"][-20:].mean()
+    np.testing.assert_allclose(found, costs / steps - 1.0, atol=0.03)
 
 
 def test_the_guardian_is_asked_for_every_dose_of_every_recorded_state():

@@ -23,10 +23,11 @@ from typing import Any
 
 from absl import flags
 
+from experiments import study_script
 from experiments.config import RunConfig
 from experiments.iql_multitask.config import METHODS, StudyConfig
-from omgrl_jax.runtime import devices, metrics, script, storage
 from omgrl_jax.runtime import flags as config_flags
+from omgrl_jax.runtime import metrics, script, storage
 
 _VALIDATION = 0.1  # share of virtual stays
 # Where this study's defaults differ from those of heparin.
@@ -64,22 +65,12 @@ DEFAULTS: dict[str, Any] = {
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     """Flags for the dataset, where to write, the study and the methods."""
-    config_flags.define_study_script(
-        [StudyConfig, RunConfig], values, "virtual patients"
-    )
-    for name, default in DEFAULTS.items():
-        values.set_default(name, default)
+    study_script.define(StudyConfig, DEFAULTS, "virtual patients", values)
 
 
 def main() -> None:
     """Runs the study that the flags describe."""
-    study, config = (config_flags.read(kind) for kind in (StudyConfig, RunConfig))
-    devices.configure_host_devices()
-    devices.enable_compilation_cache()
-    given = flags.FLAGS
-    allow = bool(given[config_flags.ALLOW_GIT_WORKTREE].value)
-    page = run(study, config, given.dataset, pathlib.Path(given.out), allow)
-    print(f"\nReport: {page}")
+    study_script.start(StudyConfig, run)
 
 
 def run(
@@ -124,25 +115,12 @@ def run(
         )
     # Methods are kept one by one: the same study may have more of them later.
     same = dataclasses.replace(named, methods=METHODS[:1])
-    claim(out, StudyOf(same, config), task.hash)
+    claim(out, study_script.together(same, config), task.hash)
     found = study_lib.run(study, config, task, out)
     for name, rows in found.items():
         metrics.write_csv(out / f"{name}.csv", pd.DataFrame(rows))
     print(summary.table(found))
     return page.write(out, config, task.schema, found)
-
-
-@dataclasses.dataclass(frozen=True)
-class StudyOf:
-    """The whole configuration, for the mark in the folder.
-
-    Attributes:
-      study: what is compared.
-      methods: settings of the methods.
-    """
-
-    study: StudyConfig
-    methods: RunConfig
 
 
 def made(study: StudyConfig, out: pathlib.Path) -> str:

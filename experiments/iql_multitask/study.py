@@ -1,23 +1,19 @@
 """The study: every method trained over all seeds, judged, and kept when it is done."""
 
-import json
 import pathlib
 from typing import Any
 
-import tqdm
-
-from experiments import estimating, fitting, judging
+from experiments import estimating, fitting, judging, study_script
 from experiments import sepsis_truth as truth
 from experiments.config import RunConfig
 from experiments.fitting import Models
 from experiments.iql_multitask import clinical, estimates, learning
 from experiments.iql_multitask.config import CLONED, REFERENCES, StudyConfig
 from experiments.iql_multitask.learning import Learned
+from experiments.study_script import Rows
 from experiments.task import Task
 from omgrl_jax.evaluation import off_policy
-from omgrl_jax.runtime import mappings, storage
 
-Rows = dict[str, list[dict[str, Any]]]
 SECTIONS = ("policies", "clinical", "curves", "off_policy", "belief")
 
 
@@ -43,17 +39,8 @@ def run(
     folder = out / "models" / fitting.key(config)
     models = fitting.fit_all(config, task, folder, with_world=False)
     judge = Judge(study, config, task, models, out)
-    found: Rows = {name: [] for name in SECTIONS}
     units = (REFERENCES, CLONED, *study.methods)
-    with tqdm.tqdm(units, "policies", disable=None) as bar:
-        for unit in bar:
-            bar.set_postfix_str(unit)
-            path = out / "units" / f"{unit}.json"
-            if not path.is_file():
-                storage.atomic_write(path, json.dumps(judge(unit)))
-                mappings.forget_programs()
-            for name, rows in json.loads(path.read_text()).items():
-                found[name] += rows
+    found = study_script.kept(units, judge, SECTIONS, out)
     estimating.warn(
         row["policy"]
         for row in found["off_policy"]

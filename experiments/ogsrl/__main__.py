@@ -25,45 +25,23 @@ import pathlib
 
 from absl import flags
 
+from experiments import study_script
 from experiments.config import RunConfig
 from experiments.ogsrl.config import DEFAULTS, METHODS, StudyConfig
-from omgrl_jax.runtime import devices, metrics, script, storage
 from omgrl_jax.runtime import flags as config_flags
+from omgrl_jax.runtime import metrics, script, storage
 
 _VALIDATION = 0.2  # share of virtual stays
 
 
-@dataclasses.dataclass(frozen=True)
-class StudyOf:
-    """The whole configuration, for the mark in the folder.
-
-    Attributes:
-      study: what is compared.
-      methods: settings of the methods.
-    """
-
-    study: StudyConfig
-    methods: RunConfig
-
-
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     """Flags for the dataset, where to write, the study and the methods."""
-    config_flags.define_study_script(
-        [StudyConfig, RunConfig], values, "virtual patients with sepsis"
-    )
-    for name, default in DEFAULTS.items():
-        values.set_default(name, default)
+    study_script.define(StudyConfig, DEFAULTS, "virtual patients with sepsis", values)
 
 
 def main() -> None:
     """Runs the study that the flags describe."""
-    study, config = (config_flags.read(kind) for kind in (StudyConfig, RunConfig))
-    devices.configure_host_devices()
-    devices.enable_compilation_cache()
-    given = flags.FLAGS
-    allow = bool(given[config_flags.ALLOW_GIT_WORKTREE].value)
-    page = run(study, config, given.dataset, pathlib.Path(given.out), allow)
-    print(f"\nReport: {page}")
+    study_script.start(StudyConfig, run)
 
 
 def run(
@@ -117,7 +95,7 @@ def run(
     same = dataclasses.replace(
         named, methods=METHODS[:1], limits_swept=(), coverages=()
     )
-    claim(out, StudyOf(same, config), task.hash)
+    claim(out, study_script.together(same, config), task.hash)
     found = study_lib.run(study, config, task, out)
     for name, rows in found.items():
         metrics.write_csv(out / f"{name}.csv", pd.DataFrame(rows))

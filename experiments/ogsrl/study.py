@@ -1,16 +1,14 @@
 """The study: every method trained over all seeds, judged, and kept when it is done."""
 
 import dataclasses
-import json
 import pathlib
 from typing import Any
 
 import jax
 import numpy as np
-import tqdm
 
 from experiments import sepsis_truth as truth
-from experiments import training
+from experiments import study_script, training
 from experiments.config import RunConfig, claim
 from experiments.ogsrl import scores, worlds
 from experiments.ogsrl.config import (
@@ -22,6 +20,7 @@ from experiments.ogsrl.config import (
     with_coverage,
     with_limit,
 )
+from experiments.study_script import Rows
 from experiments.task import Task
 from omgrl_jax.data import dataset as dataset_lib
 from omgrl_jax.data import records as records_lib
@@ -29,11 +28,9 @@ from omgrl_jax.data import space as space_lib
 from omgrl_jax.learners import safety
 from omgrl_jax.learners.guardian import guardian as guardian_lib
 from omgrl_jax.ops import coverage
-from omgrl_jax.runtime import mappings, storage
 from omgrl_jax.types import Params, Policy, Transition
 
 Row = dict[str, Any]
-Rows = dict[str, list[Row]]
 SECTIONS = ("policies", "constraints", "guardian")
 PURPOSE = 87  # folded into a seed: what is drawn when policies are judged
 _DOUBT = 0.05  # probability with which a coverage that is guaranteed may not hold
@@ -74,17 +71,10 @@ def run(study: StudyConfig, config: RunConfig, task: Task, out: pathlib.Path) ->
     """
     require(study, config, task)
     judge = Judge(study, config, task, out)
-    found: Rows = {name: [] for name in SECTIONS}
-    with tqdm.tqdm(units(study, config).items(), "policies", disable=None) as bar:
-        for name, own in bar:
-            bar.set_postfix_str(name)
-            path = out / "units" / f"{name}.json"
-            if not path.is_file():
-                storage.atomic_write(path, json.dumps(judge(name, own)))
-                mappings.forget_programs()
-            for section, rows in json.loads(path.read_text()).items():
-                found[section] += rows
-    return found
+    wanted = units(study, config)
+    return study_script.kept(
+        wanted, lambda name: judge(name, wanted[name]), SECTIONS, out
+    )
 
 
 def require(study: StudyConfig, config: RunConfig, task: Task) -> None:
