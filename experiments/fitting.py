@@ -13,7 +13,7 @@ from experiments.config import MODEL_FIELDS, RunConfig, flat
 from experiments.task import Task
 from omgrl_jax.data.space import Space
 from omgrl_jax.learners import behaviour as behaviour_lib
-from omgrl_jax.models import absent
+from omgrl_jax.models import absent, world_fit
 from omgrl_jax.models import world as world_lib
 from omgrl_jax.runtime import parameters, storage
 from omgrl_jax.types import Params, Policy
@@ -114,7 +114,7 @@ def _fit(
     what = "behaviour policy" if world is None else "world model"
     with tqdm.tqdm(desc=f"{what}, seed {seed}", leave=True) as bar:
         if world is not None:
-            params, fits = world_lib.fit(
+            params, fits = world_fit.fit(
                 world,
                 config.world,
                 config.fit,
@@ -171,7 +171,7 @@ def _load(
     with np.load(folder / "losses.npz", allow_pickle=False) as archive:
         losses = {name: archive[name] for name in archive.files}
     members = config.fit.elites
-    world_shapes = world_lib.shapes(world, members, task.scales)
+    world_shapes = world_fit.shapes(world, members, task.scales)
     asked = config.behaviour_hidden, task.space, config.behaviour_members
     behaviour_shapes = behaviour_lib.shapes(*asked)
     return Fitted(

@@ -14,7 +14,7 @@ from experiments.fitting import Models
 from experiments.task import Task, last_values
 from experiments.training import Trained
 from omgrl_jax.evaluation import dynamics, in_model
-from omgrl_jax.models import world as world_lib
+from omgrl_jax.models import world_fit
 from omgrl_jax.types import Params, Policy, Transition
 
 MODES = ("stochastic", "greedy")
@@ -193,7 +193,7 @@ def model_policy_rows(
                 rows.append(row | said.get(mode, {}))
         if not baselines:
             continue
-        records = world_lib.relabel(models.world, world, task.test)
+        records = world_fit.relabel(models.world, world, task.test)
         courses = in_model.recorded_courses(records, rows_at, hours)
         found = in_model.score(task.space, world, courses, value, psi)
         rows.append(_row("clinicians", "-", "model", seed, found))

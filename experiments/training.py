@@ -12,7 +12,7 @@ from experiments.task import Task
 from omgrl_jax import optimize
 from omgrl_jax.data.records import Records
 from omgrl_jax.learners import dyna
-from omgrl_jax.models import world as world_lib
+from omgrl_jax.models import world_fit
 from omgrl_jax.runtime import checkpoint, parameters, storage, train
 from omgrl_jax.types import Algorithm, Array, Key, Params
 
@@ -51,7 +51,7 @@ class Trained(NamedTuple):
 def own_data(models: Models, task: Task) -> Own:
     """Stacks the seeds' models and their estimates for the recorded rows."""
     outcomes = [
-        world_lib.relabel(models.world, one.world, task.train).outcome
+        world_fit.relabel(models.world, one.world, task.train).outcome
         for one in models.fitted
     ]
     world = _stack([one.world for one in models.fitted])

@@ -15,7 +15,7 @@ from omgrl_jax.data import scales as scales_lib
 from omgrl_jax.data import space as space_lib
 from omgrl_jax.learners import cloning, constrained, dyna, limits, stochastic
 from omgrl_jax.learners.guardian import guardian, regions
-from omgrl_jax.models import ensemble, world
+from omgrl_jax.models import ensemble, world, world_fit
 
 REWARDED = dataclasses.replace(SCHEMA, reward={"kind": "recorded"})
 
@@ -133,7 +133,7 @@ def test_ogsrl_learns_to_push_where_pushing_pays():
     fit = ensemble.FitConfig(
         members=1, elites=1, batch_size=32, learning_rate=1e-2, max_epochs=30
     )
-    params, fits = world.fit(
+    params, fits = world_fit.fit(
         made, world.WorldConfig(), fit, jax.random.key(0), scales, train, validation
     )
     assert set(fits) == {"features", "outcomes", "ends"}

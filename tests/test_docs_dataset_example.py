@@ -13,7 +13,7 @@ from omgrl_jax.data import scales as scales_lib
 from omgrl_jax.data import space as space_lib
 from omgrl_jax.learners import behaviour, dyna, reward
 from omgrl_jax.learners import soft_actor_critic as sac
-from omgrl_jax.models import ensemble, world
+from omgrl_jax.models import ensemble, world, world_fit
 
 PAGE = pathlib.Path(__file__).parents[1] / "WORKSPACE.md"
 FIT = ensemble.FitConfig(2, 2, max_epochs=1, batch_size=512)
@@ -66,7 +66,7 @@ def learned(written):
     )
     config = world.WorldConfig((8,), (8,))
     made = world.make(config, space)
-    params, _ = world.fit(
+    params, _ = world_fit.fit(
         made, config, FIT, jax.random.key(0), scales, train, validation
     )
     policy, fit = behaviour.make((8,), space)

@@ -12,7 +12,8 @@ from omgrl_jax.data import records as records_lib
 from omgrl_jax.data import scales as scales_lib
 from omgrl_jax.data import space as space_lib
 from omgrl_jax.data import tracking
-from omgrl_jax.models import ensemble, world
+from omgrl_jax.models import ensemble, world, world_fit
+from omgrl_jax.models import example as example_lib
 from omgrl_jax.types import Step
 
 MEMBERS = 3
@@ -233,7 +234,7 @@ def test_mean_is_the_members_mean():
 
 def test_values_that_were_not_measured_teach_nothing():
     made, params, _, train = model()
-    every = world.examples(train)
+    every = example_lib.examples(train)
     member = jax.tree.map(lambda x: x[0], params.outcomes)
     compiled = jax.jit(made.outcome_loss)
 
@@ -249,7 +250,7 @@ def test_values_that_were_not_measured_teach_nothing():
 
 def test_relabelled_outcomes_are_the_estimates_for_the_recorded_doses():
     made, params, _, train = model()
-    relabelled = world.relabel(made, params, train)
+    relabelled = world_fit.relabel(made, params, train)
     rows = train.transitions[:12]
     step = made.dynamics.mean(
         params, train.states[rows], train.actions[rows], train.amounts[rows]
@@ -276,7 +277,7 @@ def test_the_whole_fit_gives_a_world_that_steps(state, channels):
     )
     config = world.WorldConfig((8,), (8,))
     made = world.make(config, space)
-    params, fits = world.fit(
+    params, fits = world_fit.fit(
         made, config, SHORT, jax.random.key(0), scales, train, validation
     )
     assert all(np.isfinite(fit.validation_loss).all() for fit in fits.values())

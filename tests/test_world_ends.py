@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from test_world import task
 
-from omgrl_jax.models import ensemble, world
+from omgrl_jax.models import ensemble, world, world_fit
 from omgrl_jax.models.example import examples
 
 FIT = ensemble.FitConfig(
@@ -27,7 +27,9 @@ def fitted():
     rng = np.random.default_rng(0)
     ends = (np.asarray(train.actions) == 0) & (rng.random(train.actions.size) < 0.75)
     train = train._replace(discount=jnp.asarray(~ends, jnp.float32))
-    params, fits = world.fit(made, config, FIT, jax.random.key(0), scales, train, train)
+    params, fits = world_fit.fit(
+        made, config, FIT, jax.random.key(0), scales, train, train
+    )
     return made, params, fits, train
 
 
@@ -51,10 +53,12 @@ def test_the_chance_of_an_end_is_learned_and_drawn():
 
 def test_files_of_such_worlds_have_the_shapes_that_are_said():
     made, params, _, train = fitted()
-    shapes = world.shapes(made, 2, params.scales)
+    shapes = world_fit.shapes(made, 2, params.scales)
     jax.tree.map(lambda a, b: np.testing.assert_equal(a.shape, b.shape), params, shapes)
     without = world.make(world.WorldConfig((8,), (8,)), task()[0])
-    assert without.ends is None and world.shapes(without, 2, params.scales).ends == ()
+    assert (
+        without.ends is None and world_fit.shapes(without, 2, params.scales).ends == ()
+    )
     states, actions = train.states[:3], train.actions[:3]
     step = without.dynamics.sample(params, jax.random.key(0), states, actions)
     assert step.discount is None

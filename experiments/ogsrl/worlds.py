@@ -15,7 +15,7 @@ from experiments.fitting import Fitted, Models
 from experiments.task import Task
 from omgrl_jax.data import space as space_lib
 from omgrl_jax.data.records import Records
-from omgrl_jax.models import nearest
+from omgrl_jax.models import nearest, world_fit
 from omgrl_jax.models import world as world_lib
 from omgrl_jax.runtime import parameters
 from omgrl_jax.types import Dynamics, Key, Params
@@ -98,7 +98,7 @@ def _ensemble(
 
     def fit() -> world_lib.WorldParams:
         given = (key, task.scales, records, task.validation)
-        return world_lib.fit(world, config.world, config.fit, *given)[0]
+        return world_fit.fit(world, config.world, config.fit, *given)[0]
 
-    shapes = world_lib.shapes(world, config.fit.elites, task.scales)
+    shapes = world_fit.shapes(world, config.fit.elites, task.scales)
     return parameters.kept(path, shapes, fit)

@@ -23,7 +23,7 @@ from omgrl_jax.data import records as records_lib
 from omgrl_jax.data.dataset import Trajectories
 from omgrl_jax.data.records import Records
 from omgrl_jax.learners import behaviour, dyna
-from omgrl_jax.models import absent
+from omgrl_jax.models import absent, world_fit
 from omgrl_jax.models import world as world_lib
 from omgrl_jax.models.world import World, WorldParams
 from omgrl_jax.runtime import parameters
@@ -206,8 +206,8 @@ def _world(
 
     def fitted() -> WorldParams:
         given = (config.learn.world, config.fit, unit.key("world"), scales, *logs)
-        return world_lib.fit(world, *given)[0]
+        return world_fit.fit(world, *given)[0]
 
-    shapes = world_lib.shapes(world, config.fit.elites, scales)
+    shapes = world_fit.shapes(world, config.fit.elites, scales)
     path = units.path_of_fit(ready, f"world_{unit.seed}")
     return world, parameters.kept(path, shapes, fitted)

@@ -105,7 +105,7 @@ def policy_courses(
 def recorded_courses(records: Records, rows: np.ndarray, hours: int) -> Transition:
     """The clinicians' own courses from the same rows, leaves [H, B, ...].
 
-    Outcomes are the model's estimates (`world.relabel`), by the one definition that
+    Outcomes are the model's estimates (`world_fit.relabel`), by the one definition that
     the policies are judged by as well.
     """
     index = rows[None, :] + np.arange(hours)[:, None]
