@@ -101,7 +101,7 @@ def test_a_study_goes_on_where_it_stopped(done, monkeypatch):
     def fit(*_):
         raise AssertionError("the model of all agents is fitted again")
 
-    monkeypatch.setattr(policies.world_lib, "fit", fit)
+    monkeypatch.setattr(policies.world_fit, "fit", fit)
     found = study.run(units.prepare(CONFIG, out))
     pd.testing.assert_frame_equal(found, rows)
     kept = {p.name: p.stat().st_mtime_ns for p in (out / "units").iterdir()}
