@@ -185,6 +185,8 @@ def to_dataset(
         channels=chart.CHANNELS,
         actions=actions,
         step_hours=chart.STEP_HOURS,
+        states={"full": chart.NAMES, "compact": chart.COMPACT},
+        default_state="full",
         reward={"kind": "recorded"},
         simulator=simulator,
     )

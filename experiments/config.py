@@ -33,6 +33,7 @@ from omgrl_jax.learners import fitted_q
 from omgrl_jax.learners.dyna import RolloutConfig
 from omgrl_jax.learners.guardian.guardian import GuardianConfig
 from omgrl_jax.learners.limits import LimitsConfig
+from omgrl_jax.learners.restraint import MultipliersConfig
 from omgrl_jax.learners.reward import RewardConfig
 from omgrl_jax.learners.soft_actor_critic import AgentConfig
 from omgrl_jax.models.ensemble import FitConfig
@@ -51,8 +52,8 @@ class RunConfig:
     """Everything that the result of a run depends on, beside the dataset.
 
     Attributes:
-      state: the state to learn from (paper, full, history); empty for the dataset's
-        default.
+      state: the state to learn from (paper, full, history; of sepsis full, compact);
+        empty for the dataset's default.
       train_stays: training stays to use, drawn by patient; 0 for all there are.
       algorithms: what to train, in this order.
       seeds: number of seeds, trained as one batch.
@@ -76,8 +77,10 @@ class RunConfig:
       agent: actor and critic, the same for every method that has them.
       rollout: use of the world model, likewise.
       reward: the learned reward, likewise.
-      limits: safety costs and the guardian's share, likewise.
+      limits: safety costs and the guardian's share, for ogsrl and guarded_cql, and for
+        omg_rl and combo where these are limited.
       guardian: the region of supported states and doses, likewise.
+      multipliers: how they answer to what lies above its limit, likewise.
       omg_rl: what OMG-RL adds.
       combo: what COMBO adds.
       cql: what CQL adds; soft actor-critic (sac) is CQL without conservatism.
@@ -119,6 +122,9 @@ class RunConfig:
     reward: RewardConfig = dataclasses.field(default_factory=RewardConfig)
     limits: LimitsConfig = dataclasses.field(default_factory=LimitsConfig)
     guardian: GuardianConfig = dataclasses.field(default_factory=GuardianConfig)
+    multipliers: MultipliersConfig = dataclasses.field(
+        default_factory=MultipliersConfig
+    )
     omg_rl: omg_rl.Config = dataclasses.field(default_factory=omg_rl.Config)
     combo: combo.Config = dataclasses.field(default_factory=combo.Config)
     cql: cql.Config = dataclasses.field(default_factory=cql.Config)

@@ -40,6 +40,9 @@ from omgrl_jax.models import world
 AGENT = sac.AgentConfig((8,), (8,), batch_size=8, updates=2)
 ROLLOUT = dyna.RolloutConfig(horizon=3, rollouts=4, kept_epochs=2)
 REWARD = reward.RewardConfig(hidden=(8,), steps=2, expert_windows=8, batch=4)
+LIMITS = limits.LimitsConfig(costs=("high_aptt",), most=(0.1,))
+GUARDIAN = guardian.GuardianConfig(region=regions.RegionConfig(neighbours=2))
+LIMITED = {"limited": True, "limits": LIMITS, "guardian": GUARDIAN}
 
 
 @functools.cache
@@ -69,10 +72,12 @@ def task():
     return space, made, behaviour.policy, data
 
 
-def make_combo(push_down="policy", **agent):
+def make_combo(push_down="policy", held=None, **agent):
     space, made, _, data = task()
     agent = dataclasses.replace(AGENT, **agent)
-    config = combo.Config(push_down=push_down, agent=agent, rollout=ROLLOUT)
+    config = combo.Config(
+        push_down=push_down, agent=agent, rollout=ROLLOUT, **(held or {})
+    )
     return combo.make(config, space, made.dynamics), data
 
 
@@ -114,10 +119,10 @@ def make_learned(module, **settings):
 def make_ogsrl():
     space, made, _, data = task()
     config = ogsrl.Config(
-        limits=limits.LimitsConfig(costs=("high_aptt",), most=(0.1,)),
+        limits=LIMITS,
         hidden=(8,),
         cloning=cloning.CloningConfig(steps=2, batch_size=8),
-        guardian=guardian.GuardianConfig(region=regions.RegionConfig(neighbours=2)),
+        guardian=GUARDIAN,
         optimiser=constrained.ConstrainedConfig(
             iterations=3, value_hidden=(8,), value_steps=2, value_batch=8
         ),
@@ -129,8 +134,8 @@ def make_ogsrl():
 def make_guarded_cql():
     space, _, _, data = task()
     config = guarded_cql.Config(
-        limits=limits.LimitsConfig(costs=("high_aptt",), most=(0.1,)),
-        guardian=guardian.GuardianConfig(region=regions.RegionConfig(neighbours=2)),
+        limits=LIMITS,
+        guardian=GUARDIAN,
         agent=AGENT,
     )
     return guarded_cql.make(config, space), data
@@ -138,6 +143,8 @@ def make_guarded_cql():
 
 MAKERS = {
     "combo": functools.partial(make_combo, push_down="logsumexp", entropy_target=0.5),
+    "combo, limited": functools.partial(make_combo, held=LIMITED),
+    "omg_rl, limited": functools.partial(make_omg_rl, LIMITED),
     "omg_rl, paper": functools.partial(make_omg_rl, mode="paper"),
     "omg_rl, gcl": functools.partial(make_omg_rl, mode="gcl"),
     "omg_rl, step": functools.partial(make_omg_rl, mode="step", inputs="outcome"),

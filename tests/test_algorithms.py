@@ -160,6 +160,9 @@ def test_what_is_shared_of_a_state_holds_no_recorded_state(name):
         assert recorded_rows(last, states)
     if hasattr(last, "guardian"):
         assert last.guardian.region.rows.size and shared["guardian"].region.rows is None
+    if getattr(last, "restraint", None) is not None:
+        assert last.restraint.guardian.region.rows.size
+        assert shared["restraint"].guardian.region.rows is None
 
 
 def test_networks_of_one_shape_are_one_policy_to_whoever_compiles_it():

@@ -12,7 +12,7 @@ from tiny_records import COUNTS, GOES_ON, MU, SPACE, data, looked_up, optimum, t
 from omgrl_jax.algorithms import cql, guarded_cql
 from omgrl_jax.data.records import transition_at
 from omgrl_jax.data.scales import Scales, Standardiser
-from omgrl_jax.learners import cost_critics, limits
+from omgrl_jax.learners import cost_critics, limits, restraint
 from omgrl_jax.learners import soft_actor_critic as sac
 from omgrl_jax.learners.guardian import guardian, points, regions
 
@@ -112,8 +112,7 @@ def limited(most, proportional=3.0, integral=0.3):
     config = guarded_cql.Config(
         conservatism=0.0,
         # Rewards are of order one here.
-        proportional=proportional,
-        integral=integral,
+        multipliers=restraint.MultipliersConfig(proportional, integral),
         limits=limits.LimitsConfig(("desaturation",), (most,), guarded=False),
         agent=dataclasses.replace(TABULAR, updates=100),
     )
@@ -202,7 +201,7 @@ def test_values_of_costs_are_believed_within_what_a_future_can_cost():
 
 def test_a_guardian_of_histories_is_refused():
     seen = points.PointConfig(history="summary")
-    with pytest.raises(ValueError, match="guardian_seen_history=summary: guarded CQL"):
+    with pytest.raises(ValueError, match="guardian_seen_history=summary: this method"):
         guarded_cql.Config(guardian=guardian.GuardianConfig(seen=seen))
 
 

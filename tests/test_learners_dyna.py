@@ -63,13 +63,12 @@ def test_batches_mix_recorded_and_rolled_out_steps_in_their_shares():
         real = jnp.all(recorded.action < 3) & jnp.all(sampled.action >= 100)
         return state + 1, {"real": real.astype(jnp.float32), "state": state}
 
-    agent = sac.Agent(lambda key: None, update, None)
     row = records.transition_at(train, train.transitions[:5])
     example = jax.tree.map(lambda x: x[0], row)
     numbered = row._replace(action=jnp.arange(100, 105, dtype=jnp.int32))
     ring = buffer_lib.add(buffer_lib.empty(example, 5), numbered)
     state, metrics = dyna.improve(
-        config, agent, jnp.float32(0.0), ring, None, jax.random.key(0), train
+        config, update, jnp.float32(0.0), ring, None, jax.random.key(0), train
     )
     assert set(sizes) == {(3, 7)}
     assert metrics["real"] == 1.0
@@ -86,8 +85,7 @@ def test_a_recorded_share_of_one_never_reads_the_ring():
         real = jnp.all(recorded.action < 3) & jnp.all(sampled.action < 3)
         return state + 1, {"real": real.astype(jnp.float32)}
 
-    agent = sac.Agent(lambda key: None, update, None)
     state, metrics = dyna.improve(
-        config, agent, jnp.float32(0.0), None, None, jax.random.key(0), train
+        config, update, jnp.float32(0.0), None, None, jax.random.key(0), train
     )
     assert state == 3.0 and metrics["real"] == 1.0

@@ -227,7 +227,8 @@ def _schema(
     config: Config,
 ) -> tuple[dataset.Schema, np.ndarray]:
     """The schema and its observations [R, F]."""
-    features_, chosen = states.features, {"full": tuple(states.names)}
+    features_ = states.features
+    chosen = {"full": tuple(states.names), "compact": items.COMPACT}
     if config.indicators:
         features_, filled = states_lib.with_indicators(
             states, filled, features.ALWAYS_KNOWN

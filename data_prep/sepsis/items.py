@@ -224,6 +224,13 @@ DERIVED = (
     Feature("icu_hours", "h"),
 )
 
+COMPACT = (
+    *("age", "ventilated", "hr", "spo2", "mbp", "lactate", "urine_last", "sofa"),
+    *("fluid_last", "pressor_last", "fluid_total", "icu_hours"),
+)
+"""What doses act on, and what they were: the state of studies whose world model is
+rolled out to the end of a stay, in which each further feature drifts."""
+
 DRUGS = (("fluid", "mL"), ("pressor", "ug/kg/min"))
 """Name and unit of the two doses of an action."""
 

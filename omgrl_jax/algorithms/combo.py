@@ -3,14 +3,19 @@
     init ->  repeat: rollouts -> buffer -> conservative soft actor-critic
 
 The reward of a transition comes from the channel that the schema names: r_p of the
-predicted aPTT, or the recorded reward.
+predicted aPTT, or the recorded reward. Where it is `limited`, multipliers hold safety
+costs and the share of steps outside of a guardian's region: a Lagrangian soft
+actor-critic in the model.
 """
 
 import dataclasses
 
 from omgrl_jax.data.space import Space
 from omgrl_jax.learners import dyna, known_dyna, pessimism
+from omgrl_jax.learners import limits as limits_lib
+from omgrl_jax.learners import restraint as restraint_lib
 from omgrl_jax.learners import soft_actor_critic as sac
+from omgrl_jax.learners.guardian import guardian as guardian_lib
 from omgrl_jax.ops import value
 from omgrl_jax.types import Algorithm, Dynamics
 
@@ -25,6 +30,11 @@ class Config:
       push_down: form of that term: "policy" (Eq. 5) or "logsumexp" (CQL).
       agent: actor and critic.
       rollout: use of the world model.
+      limited: whether limits hold the agent, by multipliers; else the next three are
+        without effect.
+      limits: what is limited.
+      guardian: the region, of present states and doses: without history.
+      multipliers: how they answer to a share of steps above its limit.
     """
 
     conservatism: float = 0.1
@@ -33,6 +43,16 @@ class Config:
     )
     agent: sac.AgentConfig = dataclasses.field(default_factory=sac.AgentConfig)
     rollout: dyna.RolloutConfig = dataclasses.field(default_factory=dyna.RolloutConfig)
+    limited: bool = False
+    limits: limits_lib.LimitsConfig = dataclasses.field(
+        default_factory=limits_lib.LimitsConfig
+    )
+    guardian: guardian_lib.GuardianConfig = dataclasses.field(
+        default_factory=guardian_lib.GuardianConfig
+    )
+    multipliers: restraint_lib.MultipliersConfig = dataclasses.field(
+        default_factory=restraint_lib.MultipliersConfig
+    )
 
 
 def make(config: Config, space: Space, dynamics: Dynamics) -> Algorithm:
@@ -47,14 +67,17 @@ def make(config: Config, space: Space, dynamics: Dynamics) -> Algorithm:
       The algorithm; `data` is `dyna.Data`.
 
     Raises:
-      ValueError: if the schema defines no reward.
+      ValueError: if the schema defines no reward, or limits are asked for that cannot
+        be: see `restraint.make`.
     """
+    agent = sac.make(config.agent, space, config.conservatism, config.push_down)
+    restraint = restraint_lib.asked(config, agent, space, dynamics)
     return known_dyna.make(
         config.agent,
         config.rollout,
         space,
         dynamics,
+        agent,
         pessimism.none(),
-        config.conservatism,
-        config.push_down,
+        restraint,
     )

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from omgrl_jax.data import records as records_lib
 from omgrl_jax.data import space as space_lib
 from omgrl_jax.data.space import Space
-from omgrl_jax.learners import cost_critics, dyna, recorded
+from omgrl_jax.learners import cost_critics, dyna, recorded, restraint
 from omgrl_jax.learners import limits as limits_lib
 from omgrl_jax.learners import soft_actor_critic as sac
 from omgrl_jax.learners.guardian import guardian as guardian_lib
@@ -37,9 +37,7 @@ class Config:
       push_down: form of that term, see CQL.
       penalty: what a dose outside of the guardian's region loses, in the unit of the
         rewards.
-      proportional: how strongly multipliers answer to what a cost's share of steps lies
-        above its limit, in the unit of the rewards.
-      integral: how strongly to its sum over epochs.
+      multipliers: how those of costs answer to a share of steps above its limit.
       limits: what is limited. The guardian's own limit is not used here: its doses are
         marked down, whatever their share.
       guardian: the region, of present states and doses: without history.
@@ -51,8 +49,9 @@ class Config:
         default="logsumexp", metadata={"choices": tuple(value.PUSH_DOWN)}
     )
     penalty: float = dataclasses.field(default=10.0, metadata={"min": 0})
-    proportional: float = dataclasses.field(default=10.0, metadata={"min": 0})
-    integral: float = dataclasses.field(default=2.0, metadata={"min": 0})
+    multipliers: restraint.MultipliersConfig = dataclasses.field(
+        default_factory=restraint.MultipliersConfig
+    )
     limits: limits_lib.LimitsConfig = dataclasses.field(
         default_factory=limits_lib.LimitsConfig
     )
@@ -63,11 +62,7 @@ class Config:
 
     def __post_init__(self) -> None:
         """Rejects a guardian of histories, naming the field."""
-        if self.limits.guarded and self.guardian.seen.history != "none":
-            raise ValueError(
-                f"guardian_seen_history={self.guardian.seen.history}: guarded CQL "
-                "looks at single steps; use none"
-            )
+        restraint.require_single_steps(self.limits, self.guardian)
 
 
 class Outside(NamedTuple):
@@ -119,7 +114,6 @@ def make(config: Config, space: Space) -> Algorithm:
     # The last one tells how many steps there are.
     least = [*(-most for most in config.limits.most), 0.0]
     critics = cost_critics.make(config.agent, space, len(names) + 1, least)
-    gains = dual_ops.Gains(config.proportional, config.integral, 0.0)
 
     def init(key: Key, data: dyna.Data) -> State:
         agent_key, cost_key = jax.random.split(key)
@@ -157,7 +151,7 @@ def make(config: Config, space: Space) -> Algorithm:
         log_probs = agent.policy.log_probs(state.agent.actor.params, starts)
         ahead = jnp.mean(critics.expected(state.costs, starts, log_probs), axis=1)
         excess = ahead[:-1] / jnp.maximum(ahead[-1], 1.0)
-        multipliers = dual_ops.follow(gains, state.dual, excess)
+        multipliers = dual_ops.follow(config.multipliers.gains, state.dual, excess)
         for j, name in enumerate(names):
             metrics[f"safety/excess_{name}"] = excess[j]
             metrics[f"safety/dual_{name}"] = multipliers.value[j]
@@ -183,10 +177,10 @@ def _over(
     batch: Transition,
 ) -> Array:
     """[J + 1, B] what each step costs more than it may, and 1."""
-    # Limits look at rollouts [H, B]: a batch is one of a single step.
-    steps = jax.tree.map(lambda x: x[None], batch)
-    costs = held.measure(None, data, steps)[:, 0]
-    over = costs - jnp.array(most, jnp.float32)[:, None]
+    over = (
+        restraint.of_steps(held, None, data, batch)
+        - jnp.array(most, jnp.float32)[:, None]
+    )
     return jnp.concatenate([over, jnp.ones((1, batch.discount.shape[0]))])
 
 

@@ -57,5 +57,6 @@ def make(config: Config, space: Space, dynamics: Dynamics) -> Algorithm:
         config.rollout,
         space,
         dynamics,
+        sac.make(config.agent, space),
         pessimism.penalty(spread, config.uncertainty, config.penalty),
     )

@@ -84,6 +84,7 @@ def make(config: Config, space: Space, dynamics: Dynamics) -> Algorithm:
         config.rollout,
         space,
         dynamics,
+        sac.make(config.agent, space),
         halting(spread, config.quantile, value),
     )
 

@@ -17,8 +17,11 @@ import jax.numpy as jnp
 from omgrl_jax.data import records as records_lib
 from omgrl_jax.data.space import Space
 from omgrl_jax.learners import dyna, learned_dyna, pessimism, standstill
+from omgrl_jax.learners import limits as limits_lib
+from omgrl_jax.learners import restraint as restraint_lib
 from omgrl_jax.learners import reward as reward_lib
 from omgrl_jax.learners import soft_actor_critic as sac
+from omgrl_jax.learners.guardian import guardian as guardian_lib
 from omgrl_jax.ops import value
 from omgrl_jax.types import (
     Algorithm,
@@ -54,6 +57,11 @@ class Config:
       agent: actor and critic.
       rollout: use of the world model.
       reward: the guided reward.
+      limited: whether limits hold the agent, by multipliers; else the next three are
+        without effect.
+      limits: what is limited.
+      guardian: the region, of present states and doses: without history.
+      multipliers: how they answer to a share of steps above its limit.
     """
 
     conservatism: float = 0.25
@@ -70,6 +78,16 @@ class Config:
     rollout: dyna.RolloutConfig = dataclasses.field(default_factory=dyna.RolloutConfig)
     reward: reward_lib.RewardConfig = dataclasses.field(
         default_factory=reward_lib.RewardConfig
+    )
+    limited: bool = False
+    limits: limits_lib.LimitsConfig = dataclasses.field(
+        default_factory=limits_lib.LimitsConfig
+    )
+    guardian: guardian_lib.GuardianConfig = dataclasses.field(
+        default_factory=guardian_lib.GuardianConfig
+    )
+    multipliers: restraint_lib.MultipliersConfig = dataclasses.field(
+        default_factory=restraint_lib.MultipliersConfig
     )
 
     def __post_init__(self) -> None:
@@ -113,8 +131,9 @@ def make(
       validation records where `reward_patience` is above 0.
 
     Raises:
-      ValueError: if there is a penalty and the world gives no spread; when traced, if
-        validation records are wanted and missing.
+      ValueError: if there is a penalty and the world gives no spread, or limits are
+        asked for that cannot be: see `restraint.make`; when traced, if validation
+        records are wanted and missing.
     """
     agent = sac.make(config.agent, space, config.conservatism, config.push_down)
     reward = reward_lib.make(config.reward, space, agent.policy, behaviour)
@@ -123,7 +142,10 @@ def make(
     if config.penalty > 0:
         spread = pessimism.make_spread(dynamics)
         distrust = pessimism.penalty(spread, "disagreement", config.penalty)
-    return learned_dyna.make(config, space, dynamics, agent, learner, distrust)
+    restraint = restraint_lib.asked(config, agent, space, dynamics)
+    return learned_dyna.make(
+        config, space, dynamics, agent, learner, distrust, restraint
+    )
 
 
 def make_learner(

@@ -13,9 +13,7 @@ from omgrl_jax.data import space as space_lib
 from omgrl_jax.data.records import Records
 from omgrl_jax.data.space import Space
 from omgrl_jax.learners.soft_actor_critic import (
-    Agent,
     AgentConfig,
-    AgentState,
     RewardFunction,
     make_values,
 )
@@ -131,19 +129,20 @@ def keep(buffer: buffer_lib.Buffer, rollouts: Transition) -> buffer_lib.Buffer:
 
 def improve(
     config: AgentConfig,
-    agent: Agent,
-    state: AgentState,
+    step: Callable[[Any, RewardFunction, Transition, Transition], tuple[Any, Metrics]],
+    state: Any,
     buffer: buffer_lib.Buffer,
     reward: RewardFunction,
     key: Key,
     records: Records,
-) -> tuple[AgentState, Metrics]:
+) -> tuple[Any, Metrics]:
     """`config.updates` updates on a mixture of recorded and rolled-out transitions.
 
     Args:
       config: the agent's settings.
-      agent: the agent.
-      state: its state.
+      step: `(state, reward, recorded, sampled) -> (state, metrics)`, one update, such
+        as the agent's own or one under limits.
+      state: what it updates.
       buffer: rollouts, at least one row.
       reward: maps transitions [B] to rewards [B].
       key: consumed.
@@ -157,9 +156,7 @@ def improve(
     recorded_size = round(config.batch_size * share)
     sampled_size = config.batch_size - recorded_size
 
-    def one(
-        carry: tuple[AgentState, Key], _: None
-    ) -> tuple[tuple[AgentState, Key], Metrics]:
+    def one(carry: tuple[Any, Key], _: None) -> tuple[tuple[Any, Key], Metrics]:
         state, key = carry
         key, recorded_key, sampled_key = jax.random.split(key, 3)
         recorded = records_lib.sample_transitions(records, recorded_key, recorded_size)
@@ -167,7 +164,7 @@ def improve(
             sampled = records_lib.sample_transitions(records, sampled_key, sampled_size)
         else:
             sampled = buffer_lib.sample(buffer, sampled_key, sampled_size)
-        state, metrics = agent.update(state, reward, recorded, sampled)
+        state, metrics = step(state, reward, recorded, sampled)
         return (state, key), metrics
 
     (state, _), metrics = jax.lax.scan(one, (state, key), None, length=config.updates)

@@ -19,6 +19,7 @@ from omgrl_jax.data import buffer as buffer_lib
 from omgrl_jax.data import records as records_lib
 from omgrl_jax.data.space import Space
 from omgrl_jax.learners import dyna, known_reward
+from omgrl_jax.learners import restraint as restraint_lib
 from omgrl_jax.learners import soft_actor_critic as sac
 from omgrl_jax.learners.pessimism import Pessimism
 from omgrl_jax.learners.reward_network import RewardConfig
@@ -150,12 +151,14 @@ class State(NamedTuple):
       buffer: rollouts kept.
       measured: what the pessimism measured on the records; None where nothing.
       reward: state of the reward learner.
+      restraint: multipliers and values of costs; None where nothing is limited.
     """
 
     agent: sac.AgentState
     buffer: buffer_lib.Buffer
     measured: Any
     reward: Any
+    restraint: Any = None
 
 
 def make(
@@ -165,6 +168,7 @@ def make(
     agent: sac.Agent,
     learner: RewardLearner,
     pessimism: Pessimism,
+    restraint: restraint_lib.Restraint | None = None,
 ) -> Algorithm:
     """Builds the method.
 
@@ -175,13 +179,16 @@ def make(
       agent: actor and critics.
       learner: the reward learner.
       pessimism: how the method distrusts the world.
+      restraint: limits that hold the agent; None for none.
 
     Returns:
       The algorithm; `data` is `dyna.Data` whose windows have the rollouts' length. It
       logs the returns of the rollouts as the world made them, before any pessimism.
     """
+    limits = restraint or restraint_lib.none(agent)
 
     def init(key: Key, data: dyna.Data) -> State:
+        held = limits.init(jax.random.fold_in(key, restraint_lib.PURPOSE), data)
         agent_key, reward_key = jax.random.split(key)
         state = agent.init(agent_key)
         first = functools.partial(collect, state.actor.params, data)
@@ -190,6 +197,7 @@ def make(
             buffer=dyna.empty_buffer(parts.rollout, space),
             measured=pessimism.measure(data),
             reward=learner.init(reward_key, first, state.actor.params),
+            restraint=held,
         )
 
     def collect(actor_params: Params, data: dyna.Data, key: Key) -> Transition:
@@ -214,19 +222,20 @@ def make(
         reward, reward_metrics = learner.update(state.reward, reward_key, evidence)
         marked, marks = pessimism.mark(state.measured, data, evidence.rollouts)
         buffer = dyna.keep(state.buffer, marked)
-        agent_state, metrics = dyna.improve(
+        held, shares = limits.follow(state.restraint, data, evidence.rollouts)
+        (agent_state, held), metrics = dyna.improve(
             parts.agent,
-            agent,
-            state.agent,
+            limits.improve(data),
+            (state.agent, held),
             buffer,
             pessimism.given(learner.for_agent(reward, evidence)),
             improve_key,
             data.train,
         )
         r_psi = learner.value(reward, evidence.rollouts)
-        metrics = {**metrics, **reward_metrics, **marks}
+        metrics = {**metrics, **reward_metrics, **marks, **shares}
         metrics |= _returns(space, r_psi, evidence)
-        return State(agent_state, buffer, state.measured, reward), metrics
+        return State(agent_state, buffer, state.measured, reward, held), metrics
 
     def reward_of(state: State, transitions: Transition) -> Array:
         return learner.value(state.reward, transitions)

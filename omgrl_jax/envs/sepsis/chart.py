@@ -96,6 +96,12 @@ FEATURES = (
     *_REST,
 )
 NAMES = tuple(feature.name for feature in FEATURES)
+COMPACT = (
+    *("age", "frailty", "hr", "spo2", "mbp", "lactate", "urine", "sofa"),
+    *("fluid_last", "pressor_last", "fluid_total", "hours"),
+)
+"""What doses act on, and what they were: in a short state a world model that is rolled
+out to the end of a stay drifts less than in all features."""
 CHANNELS = (
     Channel("mbp", "mmHg"),
     Channel("lactate", "mmol/L", scale="log"),
