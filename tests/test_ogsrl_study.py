@@ -10,14 +10,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data_prep import virtual_sepsis
+from data_prep import virtual, virtual_sepsis
 from experiments import sepsis_truth as truth
 from experiments import task as task_lib
+from experiments import truth as heparin_truth
+from experiments import ward
 from experiments.config import RunConfig
 from experiments.ogsrl import __main__ as script
 from experiments.ogsrl import config as config_lib
-from experiments.ogsrl import page, scores, study, worlds
-from experiments.ogsrl.config import METHODS, OWN, StudyConfig
+from experiments.ogsrl import page, scores, study, true_worlds, worlds
+from experiments.ogsrl.config import LAGRANGIAN, METHODS, OWN, StudyConfig
 from omgrl_jax.algorithms import ogsrl
 from omgrl_jax.data import dataset
 from omgrl_jax.envs.sepsis import chart, stays
@@ -120,9 +122,10 @@ def test_each_method_has_what_its_name_says():
         *("gmb_cpo", "mb_cpo", "gmb_trpo", "mb_trpo")
     }
     guarded = {n for n, c in found.items() if c.limits.guarded}
-    assert guarded == {"gmb_cpo", "gmb_trpo", "gccql", "gcql"}
+    assert guarded == {"gmb_cpo", "gmb_trpo", "gmb_sac", "gccql", "gcql"}
     costly = {n for n, c in found.items() if c.limits.costs}
-    assert costly == {"gmb_cpo", "mb_cpo", "gccql", "ccql"}
+    assert costly == {"gmb_cpo", "mb_cpo", "gmb_sac", "gccql", "ccql"}
+    assert found["gmb_sac"].algorithms == ("combo",)
     # The parts that methods share are the ones that were changed.
     assert all(c.ogsrl.limits == c.limits for c in found.values())
     assert config_lib.with_limit(CONFIG, 0.2).ogsrl.limits.most == (0.2, 0.1)
@@ -317,3 +320,59 @@ def test_a_page_of_records_says_what_is_not_known():
     assert "Not shown" in blocks["frontier"].absent[0]
     cells = blocks["held"].tables[0][1].rows
     assert "100 % of limit" in cells[1][3]
+
+
+@pytest.fixture(scope="module")
+def heparin(tmp_path_factory):
+    place = tmp_path_factory.mktemp("heparin")
+    virtual.write(virtual.Config(stays=60, test=0.2), place)
+    return place
+
+
+def test_heparin_is_judged_in_its_own_truth(heparin, tmp_path):
+    own = dataclasses.replace(
+        CONFIG,
+        hours=6,
+        limits=LimitsConfig(("high_aptt",), (0.1,)),
+        world=WorldConfig((4,), (4,)),
+        rollout=RolloutConfig(horizon=4, rollouts=8),
+        ogsrl=dataclasses.replace(CONFIG.ogsrl, start="anywhere"),
+    )
+    own = dataclasses.replace(own, combo=dataclasses.replace(own.combo, limited=True))
+    asked = StudyConfig(methods=(OWN, LAGRANGIAN), coverages=(), limits_swept=())
+    place = script.run(asked, own, str(heparin), tmp_path)
+    found = pd.read_csv(tmp_path / "policies.csv").query("where == 'truth'")
+    assert set(found["policy"]) == {OWN, LAGRANGIAN, "clinicians"}
+    assert (found["steps"] == 6).all() and "mortality" not in found
+    assert found["unsafe_high_aptt"].between(0, 1).all()
+    # Seeds have patients of their own.
+    assert found["value"].nunique() == len(found)
+    curves = pd.read_csv(tmp_path / "constraints.csv").query("policy == @LAGRANGIAN")
+    assert curves[["outside", "dual_outside", "dual_high_aptt"]].notna().all(axis=None)
+    assert "aPTT above 100 s" in place.read_text()
+
+
+def test_stays_under_heparin_become_the_rollouts_that_they_are(heparin):
+    task = task_lib.load(str(heparin), "", 4)
+    config = dataclasses.replace(CONFIG, hours=5, patients=7)
+    world = true_worlds.of(config, task)
+    steps, died = world.by_clinicians(3)
+    assert died is None and steps.state.shape[:2] == (5, 7)
+    patients = ward.admit(config, task, 3, heparin_truth.TREATMENT, False)
+    given = ward.treat_by_reference(
+        ward.of(task, 5),
+        "clinicians",
+        task.scales,
+        jnp.asarray(task.schema.actions.edges),
+        patients,
+    )
+    aptt = np.asarray(task.scales.channel.invert(steps.outcome))[..., 0]
+    np.testing.assert_allclose(aptt, given.truth.aptt.T, rtol=1e-3)
+    bins = np.searchsorted(task.schema.actions.edges, np.asarray(given.orders.total).T)
+    np.testing.assert_array_equal(steps.action, bins)
+    # Each step begins where the one before ended, in what was charted.
+    np.testing.assert_array_equal(steps.state[1:], steps.next_state[:-1])
+    raw = np.asarray(task.scales.state.invert(steps.state))
+    weight = task.space.names.index("weight")
+    charted = np.asarray(given.observations.features)[:, :-1, task.space.stored[weight]]
+    np.testing.assert_allclose(raw[..., weight], charted.T, rtol=1e-3)

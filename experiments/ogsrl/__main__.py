@@ -13,9 +13,9 @@ held-out patients and, where a simulator made the data, in truth; and trained ag
 other limits and other coverages of the guardian.
 
 Without --dataset virtual patients with sepsis are made under --out
-(`data_prep.virtual_sepsis`); records come from `data_prep.mimic_sepsis`. Heparin's need
-costs of their own: --limits_costs=high_aptt --limits_most=0.1 --noworld_ends
---world_dose_effect=proportional --ogsrl_start=anywhere. Writes policies.csv,
+(`data_prep.virtual_sepsis`); records come from `data_prep.mimic_sepsis`. Heparin has
+costs and settings of its own: --flagfile=experiments/presets/ogsrl_heparin.flags with a
+dataset of `data_prep.virtual` or `data_prep.mimic3`. Writes policies.csv,
 constraints.csv, guardian.csv, methods/ and report/index.html. The same command goes on
 where it stopped, method by method; the same --out takes further methods later.
 """
@@ -27,7 +27,7 @@ from absl import flags
 
 from experiments import study_script
 from experiments.config import RunConfig
-from experiments.ogsrl.config import DEFAULTS, METHODS, StudyConfig
+from experiments.ogsrl.config import DEFAULTS, OWN, StudyConfig
 from omgrl_jax.runtime import flags as config_flags
 from omgrl_jax.runtime import metrics, script, storage
 
@@ -92,9 +92,7 @@ def run(
             out, allow_git_worktree, config_flags.ALLOW_GIT_WORKTREE
         )
     # Methods are kept one by one: the same study may have more of them later.
-    same = dataclasses.replace(
-        named, methods=METHODS[:1], limits_swept=(), coverages=()
-    )
+    same = dataclasses.replace(named, methods=(OWN,), limits_swept=(), coverages=())
     claim(out, study_script.together(same, config), task.hash)
     found = study_lib.run(study, config, task, out)
     for name, rows in found.items():

@@ -9,20 +9,23 @@ REFERENCES = "references"
 # The paper's names: constrained policy optimisation (CPO) or none (TRPO) in a model
 # (MB), guarded (G); CQL guarded (G), with costs (C) or both. GMB-CPO is OGSRL.
 OWN, UNGUARDED, COSTLESS, FREE = "gmb_cpo", "mb_cpo", "gmb_trpo", "mb_trpo"
-# Method -> whether it is guarded, and whether it has costs.
-ROLLED_OUT = {
-    OWN: (True, True),
-    UNGUARDED: (False, True),
-    COSTLESS: (True, False),
-    FREE: (False, False),
+LAGRANGIAN = "gmb_sac"
+# Method -> how it learns, whether it is guarded, and whether it has costs.
+METHODS = {
+    OWN: ("ogsrl", True, True),
+    UNGUARDED: ("ogsrl", False, True),
+    COSTLESS: ("ogsrl", True, False),
+    FREE: ("ogsrl", False, False),
+    LAGRANGIAN: ("combo", True, True),
+    "gccql": ("guarded_cql", True, True),
+    "ccql": ("guarded_cql", False, True),
+    "gcql": ("guarded_cql", True, False),
+    "cql": ("guarded_cql", False, False),
 }
-RECORDED = {
-    "gccql": (True, True),
-    "ccql": (False, True),
-    "gcql": (True, False),
-    "cql": (False, False),
-}
-METHODS = (*ROLLED_OUT, *RECORDED)
+RECORDED = tuple(m for m, (learner, *_) in METHODS.items() if learner == "guarded_cql")
+ROLLED_OUT = tuple(m for m in METHODS if m not in RECORDED)
+# Trust region steps alone know continuous doses.
+DISCRETE = (LAGRANGIAN, *RECORDED)
 WORLDS = ("ensemble", "nearest")
 
 
@@ -32,9 +35,10 @@ class StudyConfig:
 
     Attributes:
       methods: gmb_cpo (OGSRL: guardian and costs), the same without its guardian
-        (mb_cpo), without costs (gmb_trpo) or without both (mb_trpo), and cql, which
-        rolls out nothing, guarded (gcql), with costs (ccql) or both (gccql); these need
-        discrete actions.
+        (mb_cpo), without costs (gmb_trpo) or without both (mb_trpo); gmb_sac, held by
+        multipliers instead of trust region steps (COMBO under the same limits); and
+        cql, which rolls out nothing, guarded (gcql), with costs (ccql) or both (gccql).
+        The last five need discrete actions.
       stays: virtual stays that are made where no dataset is named.
       tested: share of them that is held out.
       cohort_seed: of these stays.
@@ -50,7 +54,7 @@ class StudyConfig:
       swept_seeds: seeds of these.
     """
 
-    methods: tuple[str, ...] = METHODS
+    methods: tuple[str, ...] = tuple(METHODS)
     stays: int = dataclasses.field(default=20_000, metadata={"min": 100})
     tested: float = dataclasses.field(default=0.2, metadata={"above": 0, "max": 0.6})
     cohort_seed: int = 0
@@ -93,13 +97,16 @@ DEFAULTS: dict[str, Any] = {
     "agent_target_rate": 0.02,
     "world_ends": True,
     "world_dose_effect": "free",
-    "world_hidden": (64, 64),
+    # Safety costs are tails: rolled out, one Gaussian saw 2.0 to 2.6 % of the clones'
+    # steps desaturate, three 3.8 %, where 3.5 % were true.
+    "world_components": 3,
+    "world_hidden": (128, 128),
     "world_outcome_hidden": (64, 64),
     "fit_members": 3,
     "fit_elites": 3,
     "fit_batch_size": 1024,
     "fit_learning_rate": 2e-3,
-    "fit_max_epochs": 15,
+    "fit_max_epochs": 20,
     "fit_patience": 4,
     "fit_bootstrap": False,
     "ogsrl_start": "admission",
@@ -108,6 +115,8 @@ DEFAULTS: dict[str, Any] = {
     "guardian_region_points": 5000,
     "limits_costs": ("desaturation", "oliguria"),
     "limits_most": (0.03, 0.1),
+    "combo_limited": True,
+    "combo_conservatism": 0.0,
 }
 
 
@@ -118,11 +127,10 @@ def variant(config: RunConfig, method: str) -> RunConfig:
       config: settings of the methods.
       method: one of `METHODS`.
     """
-    guarded, costs = (ROLLED_OUT | RECORDED)[method]
+    algorithm, guarded, costs = METHODS[method]
     limits = dataclasses.replace(config.limits, guarded=guarded)
     if not costs:
         limits = dataclasses.replace(limits, costs=(), most=())
-    algorithm = "ogsrl" if method in ROLLED_OUT else "guarded_cql"
     return dataclasses.replace(config, algorithms=(algorithm,), limits=limits)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from experiments.config import RunConfig
-from experiments.ogsrl.config import COSTLESS, OWN, RECORDED, ROLLED_OUT, UNGUARDED
+from experiments.ogsrl.config import COSTLESS, DISCRETE, OWN, ROLLED_OUT, UNGUARDED
 from experiments.ogsrl.labels import (
     LABELS,
     STYLES,
@@ -36,11 +36,10 @@ def constraints(config: RunConfig, rows: Sequence[Row]) -> Block:
     own = config.limits
     wanted = dict(zip(own.costs, own.most, strict=True))
     wanted["outside"] = own.outside
-    rolled, recorded = (
-        [r for r in rows if r["policy"] in family] for family in (ROLLED_OUT, RECORDED)
-    )
+    rolled = [r for r in rows if r["policy"] in ROLLED_OUT]
+    weighed = [r for r in rows if r["policy"] in DISCRETE]
     # Where no step could meet the limits there was no multiplier.
-    met = [r for r in rolled if r.get("actor/feasible", 1.0) >= 1.0]
+    met = [r for r in rolled if r.get("actor/feasible", 0.0) >= 1.0]
     pictures: list[Picture | None] = []
     for name, limit in wanted.items():
         label = name_of(name)
@@ -56,7 +55,7 @@ def constraints(config: RunConfig, rows: Sequence[Row]) -> Block:
         title = f"Multiplier of {label.lower()}"
         for some, unit in (
             (met, "in the unit of standardised advantages, where limits can be met"),
-            (recorded, "in the unit of the rewards"),
+            (weighed, "in the unit of the rewards"),
         ):
             note = f"{unit[0].upper()}{unit[1:]}; mean over seeds and spread."
             pictures.append(_over_epochs(some, f"dual_{name}", title, note))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from experiments.ogsrl.config import COSTLESS, FREE, OWN, UNGUARDED
+from experiments.ogsrl.config import COSTLESS, FREE, LAGRANGIAN, OWN, UNGUARDED
 from experiments.report import drawing
 from experiments.report.words import Measure
 from omgrl_jax.ops.safety import COSTS
@@ -14,6 +14,7 @@ LABELS = {
     UNGUARDED: "MB-CPO, no guardian",
     COSTLESS: "GMB-TRPO, no costs",
     FREE: "MB-TRPO, neither",
+    LAGRANGIAN: "GMB-SAC, multipliers",
     "gccql": "GCCQL",
     "ccql": "CCQL, no guardian",
     "gcql": "GCQL, no costs",
@@ -26,6 +27,8 @@ NOTES = {
     UNGUARDED: "the same with the costs' limits alone",
     COSTLESS: "the same with the guardian's limit alone",
     FREE: "the same under no limit",
+    LAGRANGIAN: "a soft actor-critic in the world model, which multipliers hold to the "
+    "limits of guardian and costs (COMBO with limits)",
     "gccql": "conservative Q-learning on the records alone, which marks unseen doses "
     "down, and those outside of the guardian's region; multipliers weigh the costs",
     "ccql": "the same without the guardian",
@@ -38,6 +41,7 @@ STYLES = {
     UNGUARDED: (drawing.ORANGE, "s"),
     COSTLESS: (drawing.GREEN, "^"),
     FREE: (drawing.RED, "X"),
+    LAGRANGIAN: (drawing.SKY, "v"),
     "gccql": (drawing.PURPLE, "*"),
     "ccql": (drawing.OLIVE, "P"),
     "gcql": (drawing.BROWN, ">"),

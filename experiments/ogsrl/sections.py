@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from experiments.config import RunConfig
-from experiments.ogsrl.config import COSTLESS, FREE, OWN, UNGUARDED, StudyConfig
+from experiments.ogsrl.config import OWN, ROLLED_OUT, StudyConfig
 from experiments.ogsrl.labels import (
     LABELS,
     OUTSIDE,
@@ -79,7 +79,7 @@ def limits(config: RunConfig, rows: Sequence[Row]) -> Block:
     own = config.limits
     wanted = dict(zip(own.costs, own.most, strict=True))
     cells = []
-    for policy in (OWN, UNGUARDED, COSTLESS, FREE):
+    for policy in ROLLED_OUT:
         for where, place in PLACES.items():
             mine = of(rows, policy, where)
             if not mine:

@@ -7,11 +7,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments import sepsis_truth as truth
 from experiments import study_script, training
 from experiments.config import RunConfig, claim
-from experiments.ogsrl import scores, worlds
+from experiments.ogsrl import scores, true_worlds, worlds
 from experiments.ogsrl.config import (
+    DISCRETE,
     OWN,
     RECORDED,
     REFERENCES,
@@ -88,13 +88,14 @@ def require(study: StudyConfig, config: RunConfig, task: Task) -> None:
     Raises:
       ValueError: naming the flag, or what the dataset lacks.
     """
-    asked = [name for name in study.methods if name in RECORDED]
+    asked = [name for name in study.methods if name in DISCRETE]
     if asked and not task.space.num_actions:
-        rest = ",".join(name for name in study.methods if name not in RECORDED)
+        rest = ",".join(name for name in study.methods if name not in DISCRETE)
         raise ValueError(
             f"--methods: {', '.join(asked)} need discrete actions, and this dataset "
             f"has continuous ones; use --methods={rest}"
         )
+    asked = [name for name in study.methods if name in RECORDED]
     if asked and config.guardian.kind == "disagreement":
         raise ValueError(
             f"--guardian_kind=disagreement asks a world model, and {', '.join(asked)} "
@@ -119,6 +120,7 @@ class Judge:
         self._study, self._config, self._task, self._out = study, config, task, out
         self._models = worlds.learning(study.learn_in, config, task, out / "worlds")
         self._judging = worlds.judging(study.judge_in, config, task, out / "worlds")
+        self._truth = true_worlds.of(config, task)
         self._costs = scores.costs_of(task)
         self._held = scores.decisions(task, self._costs)
         self._mortality = scores.mortality(task)
@@ -189,8 +191,8 @@ class Judge:
                 config.rollout.horizon,
             )
             found.append((where, self._of(steps)))
-        if truth.known(task):
-            came = truth.treated(task, policy, params, seed, patients)
+        if self._truth is not None:
+            came = self._truth.treated(policy, params, seed)
             found.append(("truth", self._of_truth(came)))
         return found
 
@@ -201,10 +203,11 @@ class Judge:
             row["mortality"] = self._mortality.of(steps)
         return row
 
-    def _of_truth(self, came: truth.stays.Stays) -> Row:
-        row = self._of(truth.as_rollouts(self._task, came))
-        # What really came of them is known: nothing is to be estimated.
-        row["mortality"] = float(np.mean(came.died))
+    def _of_truth(self, came: true_worlds.Came) -> Row:
+        row = self._of(came.steps)
+        if came.died is not None:
+            # What really came of them is known: nothing is to be estimated.
+            row["mortality"] = float(np.mean(came.died))
         return row
 
     def _references(self) -> Rows:
@@ -215,10 +218,9 @@ class Judge:
         clinicians = {k: x for k, x in clinicians.items() if not k.startswith("mcr")}
         row: Row = {"policy": "clinicians"}
         rows = [{**row, "where": "records", **clinicians}, self._recorded()]
-        if truth.known(task):
+        if self._truth is not None:
             for seed in config.seed_list:
-                came = truth.reference_stays(task, seed, config.patients)
-                own = self._of_truth(came)
+                own = self._of_truth(self._truth.by_clinicians(seed))
                 rows.append({**row, "seed": seed, "where": "truth", **own})
         return {"policies": rows, "guardian": [self._coverage()]}
 

@@ -1,8 +1,14 @@
-"""The feature networks: how the dynamic features change (arXiv 2409.13299, Eq. 4)."""
+"""The feature networks: how the dynamic features change (arXiv 2409.13299, Eq. 4).
+
+A change is Gaussian, or a mixture of Gaussians for each feature: one that is held or
+measured anew, or that falls steeply from some threshold on, has two ways to go, and a
+safety cost sits in the tail of one of them.
+"""
 
 from collections.abc import Callable
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 
 from omgrl_jax import networks
@@ -21,27 +27,46 @@ class Features(NamedTuple):
       init: `(key) -> params`.
       moments: `(params, state [S], action) -> (mean [D], log variance [D])` of the
         standardised change.
+      draw: `(params, key, state [S], action) -> [D]` a standardised change.
       loss: `(scales, params, example) -> []`.
     """
 
     init: Callable[[Key], Params]
     moments: Callable[[Params, Array, Array], tuple[Array, Array]]
+    draw: Callable[[Params, Key, Array, Array], Array]
     loss: Callable[[Scales, Params, Example], Array]
 
 
-def make(hidden: tuple[int, ...], space: Space) -> Features:
+class Mixture(NamedTuple):
+    """Gaussians of each feature's change; `K` components.
+
+    Attributes:
+      mean: [K, D].
+      log_var: [K, D].
+      log_weight: [K, D] log-probabilities of the components.
+    """
+
+    mean: Array
+    log_var: Array
+    log_weight: Array
+
+
+def make(hidden: tuple[int, ...], space: Space, components: int = 1) -> Features:
     """Builds the networks.
 
     Args:
       hidden: widths of the hidden layers.
       space: the task.
+      components: Gaussians of each feature's change.
 
     Returns:
       The functions.
     """
     dynamic = jnp.array(space.dynamic, int)
     num_dynamic = len(space.dynamic)
-    network = networks.MLP(hidden, 2 * num_dynamic)
+    # A single component needs no weight.
+    parts = 2 if components == 1 else 3
+    network = networks.MLP(hidden, parts * components * num_dynamic)
     told = space_lib.action_inputs(space)
 
     def init(key: Key) -> Params:
@@ -52,17 +77,50 @@ def make(hidden: tuple[int, ...], space: Space) -> Features:
             "high": jnp.full(num_dynamic, 1.0),
         }
 
-    def moments(params: Params, state: Array, action: Array) -> tuple[Array, Array]:
+    def mixture(params: Params, state: Array, action: Array) -> Mixture:
         inputs = jnp.concatenate([state, told(action)])
-        mean, raw = jnp.split(networks.apply(network, params["net"], inputs), 2)
-        return mean, likelihood.soft_clamp(raw, params["low"], params["high"])
+        out = networks.apply(network, params["net"], inputs)
+        found = out.reshape(parts, components, num_dynamic)
+        low, high = (params[end][None] for end in ("low", "high"))
+        weights = found[2] if parts == 3 else jnp.zeros((1, num_dynamic))
+        return Mixture(
+            found[0],
+            likelihood.soft_clamp(found[1], low, high),
+            jax.nn.log_softmax(weights, axis=0),
+        )
+
+    def moments(params: Params, state: Array, action: Array) -> tuple[Array, Array]:
+        found = mixture(params, state, action)
+        if components == 1:
+            return found.mean[0], found.log_var[0]
+        weight = jnp.exp(found.log_weight)
+        mean = jnp.sum(weight * found.mean, axis=0)
+        apart = jnp.square(found.mean - mean[None])
+        within = jnp.exp(found.log_var)
+        return mean, jnp.log(jnp.sum(weight * (within + apart), axis=0))
+
+    def draw(params: Params, key: Key, state: Array, action: Array) -> Array:
+        found = mixture(params, state, action)
+        if components == 1:
+            mean, log_var = found.mean[0], found.log_var[0]
+        else:
+            key, pick_key = jax.random.split(key)
+            picks = jax.random.categorical(pick_key, found.log_weight, axis=0)
+            mean, log_var = (
+                jnp.take_along_axis(x, picks[None], axis=0)[0]
+                for x in (found.mean, found.log_var)
+            )
+        noise = jax.random.normal(key, (num_dynamic,))
+        return mean + jnp.exp(0.5 * log_var) * noise
 
     def loss(scales: Scales, params: Params, example: Example) -> Array:
         del scales  # states and changes are standardised already
-        mean, log_var = moments(params, example.state, example.action)
+        found = mixture(params, example.state, example.action)
         change = (example.next_state - example.state)[dynamic]
         bounds = jnp.sum(params["high"] - params["low"])
-        nll = likelihood.gaussian_nll(change, mean, log_var)
+        of_each = jax.vmap(likelihood.gaussian_nll, in_axes=(None, 0, 0))
+        nll = of_each(change, found.mean, found.log_var)
+        nll = -jax.nn.logsumexp(found.log_weight - nll, axis=0)
         return jnp.mean(nll) + 1e-3 * bounds / num_dynamic
 
-    return Features(init, moments, loss)
+    return Features(init, moments, draw, loss)

@@ -37,6 +37,8 @@ class WorldConfig:
         last draw, or "free", dose features as plain inputs.
       state_margin: rollouts keep standardised features within the range of 99 % of the
         training states, widened by so many standard deviations.
+      components: Gaussians of which each feature's change is a mixture; one as in the
+        paper. Safety costs are tails, which one Gaussian misses.
     """
 
     hidden: tuple[int, ...] = (128, 128, 128, 128)
@@ -46,6 +48,7 @@ class WorldConfig:
     )
     state_margin: float = 0.5
     ends: bool = False
+    components: int = dataclasses.field(default=1, metadata={"min": 1})
 
     def __post_init__(self) -> None:
         """Rejects unknown options."""
@@ -119,7 +122,7 @@ def make(
     Returns:
       The functions.
     """
-    features = features_lib.make(config.hidden, space)
+    features = features_lib.make(config.hidden, space, config.components)
     if outcomes is None:
         outcomes = population_outcomes(config, space)
     ends = ends_lib.make(config.outcome_hidden, space) if config.ends else None
@@ -128,9 +131,7 @@ def make(
         params: WorldParams, member: Any, key: Key, state: Array, action: Array
     ) -> Step:
         feature_key, value_key, draw_key, end_key = jax.random.split(key, 4)
-        mean, log_var = features.moments(member[0], state, action)
-        noise = jax.random.normal(feature_key, mean.shape)
-        change = mean + jnp.exp(0.5 * log_var) * noise
+        change = features.draw(member[0], feature_key, state, action)
         amount = _usual(space, params.scales, action)
         said = outcomes.predict(params.scales, member[1], state, action, amount)
         noise = jax.random.normal(value_key, said.mean.shape)
