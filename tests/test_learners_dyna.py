@@ -11,7 +11,8 @@ from omgrl_jax.data import scales as scales_lib
 from omgrl_jax.data import space as space_lib
 from omgrl_jax.learners import dyna
 from omgrl_jax.learners import soft_actor_critic as sac
-from omgrl_jax.types import Dynamics, Step
+from omgrl_jax.models.rollout import alive_in
+from omgrl_jax.types import Dynamics, Step, Transition
 
 
 def task():
@@ -44,12 +45,33 @@ def test_rollouts_start_at_recorded_states_and_fill_the_ring():
         for start in np.asarray(steps.state[0]):
             assert np.any(np.all(start == known, axis=1))
         np.testing.assert_allclose(steps.state[2], steps.state[0] + 20.0, rtol=1e-5)
-        buffer = dyna.keep(buffer, steps)
+        buffer = dyna.keep(buffer, steps, jnp.ones((3, 8)))
         assert int(buffer.added) == 24 * (epoch + 1)
     # Two epochs of 24 rows are kept; the newest lies where the oldest was.
     assert buffer.rows.action.shape == (48,)
     newest = buffer.rows.state[:24].reshape(3, 8, 2)
     np.testing.assert_array_equal(newest, steps.state)
+
+
+def test_what_comes_after_an_end_is_not_kept():
+    space, _ = task()
+    config = dyna.RolloutConfig(horizon=3, rollouts=2, kept_epochs=1)
+    buffer = dyna.empty_buffer(config, space)
+    numbers = jnp.arange(6.0).reshape(3, 2)
+    nothing = jnp.zeros((3, 2, 2))
+    steps = Transition(
+        nothing + numbers[..., None],
+        jnp.zeros((3, 2), jnp.int32),
+        nothing,
+        nothing[..., :1],
+        jnp.array([[1.0, 0.0], [1.0, 1.0], [1.0, 1.0]]),
+        jnp.zeros((3, 2)),
+    )
+    alive = alive_in(steps)
+    np.testing.assert_array_equal(alive, [[1, 1], [1, 0], [1, 0]])
+    kept = dyna.keep(buffer, steps, alive).rows.state[:, 0]
+    # Steps 0, 1, 2 and 4 happened; two of them stand twice.
+    np.testing.assert_array_equal(kept, [0, 1, 2, 4, 0, 1])
 
 
 def test_batches_mix_recorded_and_rolled_out_steps_in_their_shares():

@@ -30,6 +30,7 @@ from omgrl_jax.learners.guardian.regions import RegionConfig
 from omgrl_jax.learners.limits import LimitsConfig
 from omgrl_jax.learners.soft_actor_critic import AgentConfig
 from omgrl_jax.models.ensemble import FitConfig
+from omgrl_jax.models.rollout import alive_in
 from omgrl_jax.models.world import WorldConfig
 from omgrl_jax.types import Policy, Transition
 
@@ -170,7 +171,7 @@ def test_stays_become_the_rollouts_that_they_are(task):
     raw = np.asarray(task.scales.state.invert(steps.next_state))
     features = np.asarray(came.rows.features)[:, 1:].swapaxes(0, 1)
     np.testing.assert_allclose(raw, features, rtol=2e-3, atol=2e-3)
-    alive = np.asarray(constrained.alive_in(steps))
+    alive = np.asarray(alive_in(steps))
     np.testing.assert_array_equal(alive.T.astype(bool), came.alive)
     doses = np.stack([np.asarray(x) for x in came.doses], axis=-1).swapaxes(0, 1)
     if task.space.bounds:

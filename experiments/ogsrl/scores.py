@@ -27,9 +27,9 @@ from experiments.task import Task
 from omgrl_jax.data import records as records_lib
 from omgrl_jax.data import space as space_lib
 from omgrl_jax.data.records import Records
-from omgrl_jax.learners import constrained, known_reward, safety
+from omgrl_jax.learners import known_reward, safety
 from omgrl_jax.learners.guardian import guardian as guardian_lib
-from omgrl_jax.models.rollout import rollout
+from omgrl_jax.models.rollout import alive_in, rollout
 from omgrl_jax.ops import safety as safety_ops
 from omgrl_jax.types import Array, Dynamics, Key, Params, Policy, Transition
 
@@ -79,7 +79,7 @@ def of_rollouts(
     Returns:
       "value", "outside", "acp", "steps" and "unsafe_NAME".
     """
-    alive = np.asarray(constrained.alive_in(steps))
+    alive = np.asarray(alive_in(steps))
     total = float(alive.sum())
     unsafe = np.asarray(safety.make(task.space, costs)(task.scales, steps))
     scores = _scored(guard.functions, guard.fitted, guard.world, steps)
@@ -236,7 +236,7 @@ class Mortality(NamedTuple):
 
     def of(self, steps: Transition) -> float:
         """Mean probability of death of patients [B] after their last step."""
-        alive = np.asarray(constrained.alive_in(steps))
+        alive = np.asarray(alive_in(steps))
         last = alive.sum(axis=0).astype(int) - 1
         states = np.asarray(steps.next_state)[last, np.arange(last.size)]
         return float(self.model.predict_proba(states)[:, 1].mean())

@@ -27,7 +27,7 @@ from omgrl_jax.learners import cloning as cloning_lib
 from omgrl_jax.learners import constrained, dyna, known_reward, stochastic
 from omgrl_jax.learners import limits as limits_lib
 from omgrl_jax.learners.guardian import guardian as guardian_lib
-from omgrl_jax.models.rollout import rollout
+from omgrl_jax.models.rollout import alive_in, rollout
 from omgrl_jax.types import (
     Algorithm,
     Array,
@@ -155,7 +155,7 @@ def make(config: Config, space: Space, dynamics: Dynamics) -> Algorithm:
             jnp.zeros(count),
             span=(-limits, 1.0 - limits),
         )
-        alive = constrained.alive_in(rollouts)
+        alive = alive_in(rollouts)
         shares = jnp.sum(unsafe * alive[None], axis=(1, 2)) / jnp.sum(alive)
         return State(found, state.guardian), {
             **limits_lib.named(metrics, held.names),

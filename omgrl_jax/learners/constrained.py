@@ -17,6 +17,7 @@ from jax.flatten_util import ravel_pytree
 
 from omgrl_jax import networks, optimize
 from omgrl_jax.learners.stochastic import Stochastic
+from omgrl_jax.models.rollout import alive_in
 from omgrl_jax.ops import advantage, trust_region
 from omgrl_jax.types import Array, Key, Metrics, Params, Transition
 
@@ -222,13 +223,6 @@ def prepare(
         flat,
     )
     return batch, targets, sums
-
-
-def alive_in(rollouts: Transition) -> Array:
-    """1.0 up to the end of each rollout and 0.0 after it, [H, B]."""
-    first = jnp.ones((1, rollouts.discount.shape[1]))
-    before = jnp.concatenate([first, rollouts.discount[:-1]])
-    return jnp.cumprod(before, axis=0)
 
 
 def _standardised(x: Array, weights: Array) -> Array:

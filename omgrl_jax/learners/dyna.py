@@ -119,11 +119,27 @@ def collect(
     )
 
 
-def keep(buffer: buffer_lib.Buffer, rollouts: Transition) -> buffer_lib.Buffer:
-    """Adds rollouts [H, B, ...] to the buffer."""
+def keep(
+    buffer: buffer_lib.Buffer, rollouts: Transition, alive: Array
+) -> buffer_lib.Buffer:
+    """Adds the steps of rollouts that happened to the buffer.
+
+    Args:
+      buffer: the buffer.
+      rollouts: leaves [H, B, ...].
+      alive: [H, B] 1.0, or 0.0 after an end; steps that happened take the places of
+        those that did not.
+
+    Returns:
+      The buffer with as many rows more as there are steps.
+    """
     rows = rollouts.discount.size
+    happened = alive.reshape(rows) > 0
+    first = jnp.argsort(~happened, stable=True)
+    chosen = first[jnp.arange(rows, dtype=jnp.int32) % jnp.sum(happened)]
     return buffer_lib.add(
-        buffer, jax.tree.map(lambda x: x.reshape((rows, *x.shape[2:])), rollouts)
+        buffer,
+        jax.tree.map(lambda x: x.reshape((rows, *x.shape[2:]))[chosen], rollouts),
     )
 
 

@@ -17,6 +17,7 @@ from omgrl_jax.learners import dyna, known_reward
 from omgrl_jax.learners import restraint as restraint_lib
 from omgrl_jax.learners import soft_actor_critic as sac
 from omgrl_jax.learners.pessimism import Pessimism
+from omgrl_jax.models.rollout import alive_in
 from omgrl_jax.types import Algorithm, Dynamics, Key, Metrics
 
 
@@ -83,8 +84,9 @@ def make(
             data,
             data.train.transitions,
         )
+        alive = alive_in(rollouts)
         marked, marks = pessimism.mark(state.measured, data, rollouts)
-        buffer = dyna.keep(state.buffer, marked)
+        buffer = dyna.keep(state.buffer, marked, alive)
         held, shares = limits.follow(state.restraint, data, rollouts)
         (agent_state, held), metrics = dyna.improve(
             agent_config,
@@ -96,7 +98,7 @@ def make(
             data.train,
         )
         metrics = {**metrics, **marks, **shares}
-        metrics["return/r_p"] = jnp.mean(jnp.sum(reward(rollouts), axis=0))
+        metrics["return/r_p"] = jnp.mean(jnp.sum(alive * reward(rollouts), axis=0))
         return State(agent_state, buffer, state.measured, held), metrics
 
     return Algorithm(

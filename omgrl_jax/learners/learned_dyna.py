@@ -23,6 +23,7 @@ from omgrl_jax.learners import restraint as restraint_lib
 from omgrl_jax.learners import soft_actor_critic as sac
 from omgrl_jax.learners.pessimism import Pessimism
 from omgrl_jax.learners.reward_network import RewardConfig
+from omgrl_jax.models.rollout import alive_in
 from omgrl_jax.types import Algorithm, Array, Dynamics, Key, Metrics, Params, Transition
 
 
@@ -221,7 +222,7 @@ def make(
         evidence = gather(state.agent.actor.params, gather_key, data)
         reward, reward_metrics = learner.update(state.reward, reward_key, evidence)
         marked, marks = pessimism.mark(state.measured, data, evidence.rollouts)
-        buffer = dyna.keep(state.buffer, marked)
+        buffer = dyna.keep(state.buffer, marked, alive_in(evidence.rollouts))
         held, shares = limits.follow(state.restraint, data, evidence.rollouts)
         (agent_state, held), metrics = dyna.improve(
             parts.agent,
@@ -252,9 +253,11 @@ def make(
 
 def _returns(space: Space, r_psi: Array, evidence: Evidence) -> Metrics:
     """Mean returns of the rollouts under r_psi, and r_p where the schema defines it."""
-    metrics = {"return/r_psi": jnp.mean(jnp.sum(r_psi, axis=0))}
+    alive = alive_in(evidence.rollouts)
+    metrics = {"return/r_psi": jnp.mean(jnp.sum(alive * r_psi, axis=0))}
     if known_reward.defined(space):
         # Fig. 3 of the paper: logged beside r_psi, never learned from.
         known = known_reward.make(space, evidence.data.world.scales)
-        metrics["return/r_p"] = jnp.mean(jnp.sum(known(evidence.rollouts), axis=0))
+        r_p = alive * known(evidence.rollouts)
+        metrics["return/r_p"] = jnp.mean(jnp.sum(r_p, axis=0))
     return metrics

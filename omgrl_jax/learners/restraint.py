@@ -16,10 +16,11 @@ import jax
 import jax.numpy as jnp
 
 from omgrl_jax.data.space import Space
-from omgrl_jax.learners import constrained, cost_critics, dyna
+from omgrl_jax.learners import cost_critics, dyna
 from omgrl_jax.learners import limits as limits_lib
 from omgrl_jax.learners import soft_actor_critic as sac
 from omgrl_jax.learners.guardian import guardian as guardian_lib
+from omgrl_jax.models.rollout import alive_in
 from omgrl_jax.ops import dual as dual_ops
 from omgrl_jax.types import Array, Dynamics, Key, Metrics, Transition
 
@@ -190,7 +191,7 @@ def make(config: Asks, agent: sac.Agent, space: Space, dynamics: Dynamics) -> Re
     def follow(
         state: State, data: dyna.Data, rollouts: Transition
     ) -> tuple[State, Metrics]:
-        alive = constrained.alive_in(rollouts)
+        alive = alive_in(rollouts)
         unsafe = held.measure(state.guardian, data, rollouts)
         shares = jnp.sum(unsafe * alive[None], axis=(1, 2)) / jnp.sum(alive)
         dual = dual_ops.follow(config.multipliers.gains, state.dual, shares - most)

@@ -56,3 +56,10 @@ def rollout(
 
     _, transitions = jax.lax.scan(scan_step, (starts, key), None, length=horizon)
     return transitions
+
+
+def alive_in(rollouts: Transition) -> Array:
+    """1.0 up to the end of each rollout and 0.0 after it, [H, B]."""
+    first = jnp.ones((1, rollouts.discount.shape[1]))
+    before = jnp.concatenate([first, rollouts.discount[:-1]])
+    return jnp.cumprod(before, axis=0)
