@@ -1,11 +1,14 @@
-"""Worlds in which episodes end: the chance of an end is that of the records."""
+"""Worlds in which episodes end, and what their steps earn: as in the records."""
+
+import dataclasses
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from test_world import task
 
-from omgrl_jax.models import ensemble, world, world_fit
+from omgrl_jax.models import ensemble, rewards, world, world_fit
 from omgrl_jax.models.example import examples
 
 FIT = ensemble.FitConfig(
@@ -62,3 +65,47 @@ def test_files_of_such_worlds_have_the_shapes_that_are_said():
     states, actions = train.states[:3], train.actions[:3]
     step = without.dynamics.sample(params, jax.random.key(0), states, actions)
     assert step.discount is None
+
+
+def rewarded():
+    """Rewards of the first state feature reached, and ten more where it ends."""
+    space, scales, train = task()
+    space = dataclasses.replace(space, recorded_reward=0)
+    config = world.WorldConfig((8,), (), ends=True, rewards=True)
+    made = world.make(config, space)
+    rng = np.random.default_rng(0)
+    ends = (np.asarray(train.actions) == 0) & (rng.random(train.actions.size) < 0.5)
+    reached = np.roll(np.asarray(train.states)[:, 0], -1)
+    earned = jnp.asarray(reached + 3.0 * ends, jnp.float32)
+    outcome = train.outcome.at[:, 0].set(earned)
+    going = jnp.asarray(~ends, jnp.float32)
+    train = train._replace(discount=going, outcome=outcome)
+    params, fits = world_fit.fit(
+        made, config, FIT, jax.random.key(0), scales, train, train
+    )
+    return made, params, fits, train
+
+
+def test_rewards_are_those_of_where_a_step_leads():
+    made, params, fits, train = rewarded()
+    assert fits["rewards"].validation_loss.min() < 0.05
+    known = examples(train)
+    states, keys = known.state, jax.random.split(jax.random.key(1), 20)
+    actions = jnp.zeros(states.shape[0], jnp.int32)
+    draw = jax.jit(jax.vmap(made.dynamics.sample, in_axes=(None, 0, None, None)))
+    drawn = draw(params, keys, states, actions)
+    wanted = drawn.state[..., 0] + 3.0 * (1.0 - drawn.discount)
+    np.testing.assert_allclose(drawn.outcome[..., 0], wanted, atol=0.15)
+    mean = made.dynamics.mean(params, states, actions)
+    wanted = mean.state[:, 0] + 3.0 * (1.0 - mean.discount)
+    np.testing.assert_allclose(mean.outcome[:, 0], wanted, atol=0.15)
+    shapes = world_fit.shapes(made, 2, params.scales)
+    jax.tree.map(lambda a, b: np.testing.assert_equal(a.shape, b.shape), params, shapes)
+
+
+def test_where_no_reward_is_recorded_none_is_told():
+    space = dataclasses.replace(task()[0], recorded_reward=None)
+    config = world.WorldConfig((8,), (8,), rewards=True)
+    assert world.make(config, space).rewards is None
+    with pytest.raises(ValueError, match="records no reward"):
+        rewards.make((8,), space)

@@ -96,6 +96,7 @@ DEFAULTS: dict[str, Any] = {
     "agent_updates": 100,
     "agent_target_rate": 0.02,
     "world_ends": True,
+    "world_rewards": True,
     "world_dose_effect": "free",
     # Safety costs are tails: rolled out, one Gaussian saw 2.0 to 2.6 % of the clones'
     # steps desaturate, three 3.8 %, where 3.5 % were true.

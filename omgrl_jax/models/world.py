@@ -4,7 +4,8 @@ Two kinds of networks share a state. The *feature* networks (`features.py`) pred
 change of the dynamic features. The *outcome* networks (`outcome.py`) predict each
 channel's value as it would be measured at the next step, are trained only where it was
 measured, and also give the chance of a measurement. Tracked features follow by rule.
-Where episodes may end, as by death, a third kind (`ends.py`) gives the chance of that.
+Where episodes may end, as by death, a third kind (`ends.py`) gives the chance of that; a
+recorded reward may be told by where a step led (`rewards.py`).
 """
 
 import dataclasses
@@ -20,6 +21,7 @@ from omgrl_jax.data.space import Space
 from omgrl_jax.models import ends as ends_lib
 from omgrl_jax.models import features as features_lib
 from omgrl_jax.models import outcome as outcome_lib
+from omgrl_jax.models import rewards as rewards_lib
 from omgrl_jax.types import Array, Dynamics, Key, Params, Spread, Step
 
 
@@ -32,6 +34,8 @@ class WorldConfig:
       outcome_hidden: widths of the outcome networks, and of those of ends.
       ends: whether episodes may end in the world as they did in the records, by death
         for example; else nothing that is rolled out ever ends.
+      rewards: whether a recorded reward is told by where a step led and whether it
+        ended there, else by state and action, as other channels are.
       dose_effect: how an outcome depends on the dose: "proportional", a positive
         state-dependent slope times the change of the running dose average since the
         last draw, or "free", dose features as plain inputs.
@@ -49,6 +53,7 @@ class WorldConfig:
     state_margin: float = 0.5
     ends: bool = False
     components: int = dataclasses.field(default=1, metadata={"min": 1})
+    rewards: bool = False
 
     def __post_init__(self) -> None:
         """Rejects unknown options."""
@@ -69,6 +74,7 @@ class WorldParams(NamedTuple):
       low: [S] lower limits of states in rollouts, -inf where nothing is predicted.
       high: [S] upper limits, likewise.
       ends: networks of ends, leaves [E, ...]; none where nothing ends.
+      rewards: networks of rewards, leaves [E, ...]; none where they are channels.
     """
 
     features: Params
@@ -77,6 +83,7 @@ class WorldParams(NamedTuple):
     low: Array
     high: Array
     ends: Params = ()
+    rewards: Params = ()
 
 
 class World(NamedTuple):
@@ -89,10 +96,11 @@ class World(NamedTuple):
       outcome_loss: `(scales, params, example) -> []`.
       outcome: `(scales, params, state [S], action [], amount []) -> Outcome`.
       step: `(world params, member, key, state [S], action []) -> Step`, a draw of the
-        member (parameters of features, of outcomes, of ends).
+        member (parameters of features, of outcomes, of ends, of rewards).
       dynamics: batches of states over the whole ensemble.
       predicted: state indices of the features that are predicted.
       ends: networks of ends; None where nothing ends.
+      rewards: networks of rewards; None where they are channels.
     """
 
     init_features: Any
@@ -104,6 +112,7 @@ class World(NamedTuple):
     dynamics: Dynamics
     predicted: tuple[int, ...]
     ends: ends_lib.Ends | None = None
+    rewards: rewards_lib.Rewards | None = None
 
 
 def make(
@@ -126,6 +135,9 @@ def make(
     if outcomes is None:
         outcomes = population_outcomes(config, space)
     ends = ends_lib.make(config.outcome_hidden, space) if config.ends else None
+    rewards = None
+    if config.rewards and space.recorded_reward is not None:
+        rewards = rewards_lib.make(config.outcome_hidden, space)
 
     def step(
         params: WorldParams, member: Any, key: Key, state: Array, action: Array
@@ -141,11 +153,13 @@ def make(
         following = _advance(
             space, params, state, change, amount, value, measured, said.now
         )
-        if ends is None:
+        if ends is not None:
+            chance = jax.nn.sigmoid(ends.logit(member[2], state, action))
+            goes_on = jax.random.uniform(end_key) >= chance
+            following = following._replace(discount=goes_on.astype(jnp.float32))
+        if rewards is None:
             return following
-        chance = jax.nn.sigmoid(ends.logit(member[2], state, action))
-        goes_on = jax.random.uniform(end_key) >= chance
-        return following._replace(discount=goes_on.astype(jnp.float32))
+        return _rewarded(rewards, space, member[3], state, following)
 
     def sample(params: WorldParams, key: Key, states: Array, actions: Array) -> Step:
         return _balanced(params, key, states, actions, step)
@@ -159,13 +173,18 @@ def make(
         usual = _usual(space, params.scales, actions)
         given = usual if amounts is None else amounts
         found = _mean(features, outcomes, space, params, states, actions, given)
-        if ends is None:
+        if ends is not None:
+            of_states = jax.vmap(ends.logit, in_axes=(None, 0, 0))
+            logits = jax.vmap(of_states, in_axes=(0, None, None))(
+                params.ends, states, actions
+            )
+            found = found._replace(discount=jnp.mean(jax.nn.sigmoid(-logits), axis=0))
+        if rewards is None:
             return found
-        of_states = jax.vmap(ends.logit, in_axes=(None, 0, 0))
-        logits = jax.vmap(of_states, in_axes=(0, None, None))(
-            params.ends, states, actions
-        )
-        return found._replace(discount=jnp.mean(jax.nn.sigmoid(-logits), axis=0))
+        each = functools.partial(_rewarded, rewards, space)
+        members = jax.vmap(jax.vmap(each, (None, 0, 0)), (0, None, None))
+        told = members(params.rewards, states, found)
+        return found._replace(outcome=jnp.mean(told.outcome, axis=0))
 
     def spread(params: WorldParams, states: Array, actions: Array) -> Spread:
         return _spread(features, outcomes, space, params, states, actions)
@@ -180,12 +199,28 @@ def make(
         dynamics=Dynamics(sample, mean, spread),
         predicted=space.dynamic,
         ends=ends,
+        rewards=rewards,
     )
 
 
 def population_outcomes(config: WorldConfig, space: Space) -> outcome_lib.Outcomes:
     """The outcome networks that a configuration asks for."""
     return outcome_lib.make(config.outcome_hidden, config.dose_effect, space)
+
+
+def _rewarded(
+    rewards: rewards_lib.Rewards, space: Space, params: Params, state: Array, step: Step
+) -> Step:
+    """A step whose recorded reward is that of where it led."""
+    one = jnp.ones(())
+
+    def of(discount: Array) -> Array:
+        return rewards.value(params, state, step.state, discount)
+
+    # A mean step may end in part; a drawn one ends or does not.
+    goes_on = one if step.discount is None else step.discount
+    told = goes_on * of(one) + (1.0 - goes_on) * of(0.0 * one)
+    return step._replace(outcome=step.outcome.at[space.recorded_reward].set(told))
 
 
 def _mean(
@@ -305,7 +340,7 @@ def _balanced(
         return jax.vmap(one)(keys, states[rows], actions[rows])
 
     rows = dealt.reshape((members, share))
-    member = params.features, params.outcomes, params.ends
+    member = params.features, params.outcomes, params.ends, params.rewards
     out = jax.vmap(member_step)(member, keys, rows)
     return jax.tree.map(
         lambda x: x.reshape((members * share, *x.shape[2:]))[slots], out

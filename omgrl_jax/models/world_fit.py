@@ -36,7 +36,7 @@ def fit(
       on_epochs: called with (epochs done, largest number, mean validation loss).
 
     Returns:
-      The parameters, and the fits by name ("features", "outcomes", "ends").
+      The parameters, and the fits by name ("features", "outcomes", "ends", "rewards").
     """
     feature_key, outcome_key, end_key = jax.random.split(key, 3)
     fitted, held_out = examples(train), examples(validation)
@@ -50,8 +50,12 @@ def fit(
         "features": fit_one(feature_key, world.init_features, world.feature_loss),
         "outcomes": fit_one(outcome_key, world.init_outcomes, world.outcome_loss),
     }
-    if world.ends is not None:
-        fits["ends"] = fit_one(end_key, world.ends.init, world.ends.loss)
+    # Those that a world may have beside these; each with a key of its own.
+    others = {"ends": world.ends, "rewards": world.rewards}
+    for number, (name, part) in enumerate(others.items()):
+        if part is not None:
+            own = jax.random.fold_in(end_key, number) if number else end_key
+            fits[name] = fit_one(own, part.init, part.loss)
     # Only what is predicted can drift: a new patient's age, or a tracked dose, is what
     # it is, however far from the training stays.
     predicted = (
@@ -68,7 +72,7 @@ def fit(
         scales=scales,
         low=jnp.where(predicted, low, -jnp.inf),
         high=jnp.where(predicted, high, jnp.inf),
-        ends=fits["ends"].params if world.ends is not None else (),
+        **{name: fits[name].params for name in others if name in fits},
     )
     return params, fits
 
@@ -94,6 +98,7 @@ def shapes(world: World, members: int, scales: Scales) -> WorldParams:
         low=limit,
         high=limit,
         ends=() if world.ends is None else stacked(world.ends.init),
+        rewards=() if world.rewards is None else stacked(world.rewards.init),
     )
 
 
