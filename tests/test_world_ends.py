@@ -68,14 +68,14 @@ def test_files_of_such_worlds_have_the_shapes_that_are_said():
 
 
 def rewarded():
-    """Rewards of the first state feature reached, and ten more where it ends."""
+    """Rewards of the first moving feature reached, and three more where it ends."""
     space, scales, train = task()
     space = dataclasses.replace(space, recorded_reward=0)
     config = world.WorldConfig((8,), (), ends=True, rewards=True)
     made = world.make(config, space)
     rng = np.random.default_rng(0)
     ends = (np.asarray(train.actions) == 0) & (rng.random(train.actions.size) < 0.5)
-    reached = np.roll(np.asarray(train.states)[:, 0], -1)
+    reached = np.roll(np.asarray(train.states)[:, space.dynamic[0]], -1)
     earned = jnp.asarray(reached + 3.0 * ends, jnp.float32)
     outcome = train.outcome.at[:, 0].set(earned)
     going = jnp.asarray(~ends, jnp.float32)
@@ -94,11 +94,14 @@ def test_rewards_are_those_of_where_a_step_leads():
     actions = jnp.zeros(states.shape[0], jnp.int32)
     draw = jax.jit(jax.vmap(made.dynamics.sample, in_axes=(None, 0, None, None)))
     drawn = draw(params, keys, states, actions)
-    wanted = drawn.state[..., 0] + 3.0 * (1.0 - drawn.discount)
-    np.testing.assert_allclose(drawn.outcome[..., 0], wanted, atol=0.15)
+    moving = task()[0].dynamic[0]
+    wanted = drawn.state[..., moving] + 3.0 * (1.0 - drawn.discount)
+    assert np.std(wanted) > 1.0
+    errors = np.abs(np.asarray(drawn.outcome[..., 0] - wanted))
+    assert errors.mean() < 0.1 and errors.max() < 0.5
     mean = made.dynamics.mean(params, states, actions)
-    wanted = mean.state[:, 0] + 3.0 * (1.0 - mean.discount)
-    np.testing.assert_allclose(mean.outcome[:, 0], wanted, atol=0.15)
+    wanted = mean.state[:, moving] + 3.0 * (1.0 - mean.discount)
+    np.testing.assert_allclose(mean.outcome[:, 0], wanted, atol=0.5)
     shapes = world_fit.shapes(made, 2, params.scales)
     jax.tree.map(lambda a, b: np.testing.assert_equal(a.shape, b.shape), params, shapes)
 

@@ -4,8 +4,8 @@ Two kinds of networks share a state. The *feature* networks (`features.py`) pred
 change of the dynamic features. The *outcome* networks (`outcome.py`) predict each
 channel's value as it would be measured at the next step, are trained only where it was
 measured, and also give the chance of a measurement. Tracked features follow by rule.
-Where episodes may end, as by death, a third kind (`ends.py`) gives the chance of that; a
-recorded reward may be told by where a step led (`rewards.py`).
+Where episodes may end, as by death, a third kind (`ends.py`) gives the chance of that.
+A recorded reward may be told by where a step led (`rewards.py`).
 """
 
 import dataclasses
