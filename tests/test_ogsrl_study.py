@@ -9,8 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
+from test_mimic_sepsis_demo import DEMO, needs_demo
 
-from data_prep import virtual, virtual_sepsis
+from data_prep import mimic_sepsis, virtual, virtual_sepsis
+from data_prep.sepsis.config import Config as CohortConfig
 from experiments import sepsis_truth as truth
 from experiments import task as task_lib
 from experiments import truth as heparin_truth
@@ -377,3 +379,18 @@ def test_stays_under_heparin_become_the_rollouts_that_they_are(heparin):
     weight = task.space.names.index("weight")
     charted = np.asarray(given.observations.features)[:, :-1, task.space.stored[weight]]
     np.testing.assert_allclose(raw[..., weight], charted.T, rtol=1e-3)
+
+
+@needs_demo
+def test_the_study_runs_on_demo_records(tmp_path):
+    mimic_sepsis.convert(DEMO, tmp_path / "data", CohortConfig(actions="doses"))
+    config = dataclasses.replace(CONFIG, state="compact", seeds=1)
+    asked = StudyConfig(methods=(OWN, "mb_trpo"), coverages=(), limits_swept=())
+    text = script.run(asked, config, str(tmp_path / "data"), tmp_path / "out")
+    found = pd.read_csv(tmp_path / "out" / "policies.csv")
+    assert set(found["where"]) == {"records", "learned", "judging"}
+    assert found.query("policy == @OWN")["unsafe_oliguria"].dropna().between(0, 1).all()
+    assert "Not known: no simulator of this study made these data" in text.read_text()
+    # Small as it is, its coverage says for how few patients it speaks.
+    guardian = pd.read_csv(tmp_path / "out" / "guardian.csv").iloc[0]
+    assert guardian["guaranteed"] < guardian["by_patient"]

@@ -1,6 +1,7 @@
 """IQL with multi-task heads for fluids and vasopressors in sepsis, and its rivals.
 
-    python -m experiments.iql_multitask --out=DIR --seeds=10
+    python -m experiments.iql_multitask --out=DIR
+    python -m experiments.iql_multitask --out=DIR --seeds=10 --estimated_seeds=0
     python -m experiments.iql_multitask --dataset=DIR --out=DIR --seeds=10
 
 Learns policies over 3 x 3 levels of fluid and vasopressor from recorded stays, and asks
@@ -33,6 +34,7 @@ _VALIDATION = 0.1  # share of virtual stays
 # Where this study's defaults differ from those of heparin.
 DEFAULTS: dict[str, Any] = {
     "seeds": 3,
+    "estimated_seeds": 1,
     "epochs": 50,
     "interval": 25,
     "patients": 2000,
