@@ -55,7 +55,7 @@ class StudyConfig:
     """
 
     methods: tuple[str, ...] = tuple(METHODS)
-    stays: int = dataclasses.field(default=20_000, metadata={"min": 100})
+    stays: int = dataclasses.field(default=16_000, metadata={"min": 100})
     tested: float = dataclasses.field(default=0.2, metadata={"above": 0, "max": 0.6})
     cohort_seed: int = 0
     actions: str = dataclasses.field(
@@ -92,7 +92,7 @@ DEFAULTS: dict[str, Any] = {
     "interval": 50,
     "patients": 2000,
     "rollout_horizon": 18,
-    "rollout_rollouts": 256,
+    "rollout_rollouts": 128,
     "agent_actor_hidden": (64, 64),
     "agent_critic_hidden": (64, 64),
     "agent_updates": 50,
@@ -109,13 +109,13 @@ DEFAULTS: dict[str, Any] = {
     "fit_elites": 2,
     "fit_batch_size": 1024,
     "fit_learning_rate": 2e-3,
-    "fit_max_epochs": 20,
+    "fit_max_epochs": 16,
     "fit_patience": 4,
     "fit_bootstrap": False,
     "ogsrl_start": "admission",
     "ogsrl_hidden": (64, 64),
     "ogsrl_optimiser_value_hidden": (64, 64),
-    "guardian_region_points": 3000,
+    "guardian_region_points": 2000,
     "limits_costs": ("desaturation", "oliguria"),
     "limits_most": (0.03, 0.1),
     "combo_limited": True,
