@@ -15,13 +15,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from omgrl_jax.data import tracking
-from omgrl_jax.data.scales import Scales
 from omgrl_jax.data.space import Space
+from omgrl_jax.models import advance as advance_lib
 from omgrl_jax.models import ends as ends_lib
 from omgrl_jax.models import features as features_lib
 from omgrl_jax.models import outcome as outcome_lib
 from omgrl_jax.models import rewards as rewards_lib
+from omgrl_jax.models.dealing import deal
+from omgrl_jax.models.world_params import WorldParams
 from omgrl_jax.types import Array, Dynamics, Key, Params, Spread, Step
 
 
@@ -62,28 +63,6 @@ class WorldConfig:
                 f"dose_effect='{self.dose_effect}': use one of "
                 f"{outcome_lib.DOSE_EFFECTS}"
             )
-
-
-class WorldParams(NamedTuple):
-    """Everything a world model needs to run: shareable, no recorded rows.
-
-    Attributes:
-      features: feature networks, leaves [E, ...].
-      outcomes: outcome networks, leaves [E, ...].
-      scales: the standardisation.
-      low: [S] lower limits of states in rollouts, -inf where nothing is predicted.
-      high: [S] upper limits, likewise.
-      ends: networks of ends, leaves [E, ...]; none where nothing ends.
-      rewards: networks of rewards, leaves [E, ...]; none where they are channels.
-    """
-
-    features: Params
-    outcomes: Params
-    scales: Scales
-    low: Array
-    high: Array
-    ends: Params = ()
-    rewards: Params = ()
 
 
 class World(NamedTuple):
@@ -144,13 +123,13 @@ def make(
     ) -> Step:
         feature_key, value_key, draw_key, end_key = jax.random.split(key, 4)
         change = features.draw(member[0], feature_key, state, action)
-        amount = _usual(space, params.scales, action)
+        amount = advance_lib.usual(space, params.scales, action)
         said = outcomes.predict(params.scales, member[1], state, action, amount)
         noise = jax.random.normal(value_key, said.mean.shape)
         value = said.mean + jnp.exp(0.5 * said.log_var) * noise
         chance = jax.nn.sigmoid(said.logit)
         measured = jax.random.uniform(draw_key, value.shape) < chance
-        following = _advance(
+        following = advance_lib.advance(
             space, params, state, change, amount, value, measured, said.now
         )
         if ends is not None:
@@ -162,7 +141,7 @@ def make(
         return _rewarded(rewards, space, member[3], state, following)
 
     def sample(params: WorldParams, key: Key, states: Array, actions: Array) -> Step:
-        return _balanced(params, key, states, actions, step)
+        return deal(params, key, states, actions, step)
 
     def mean(
         params: WorldParams,
@@ -170,7 +149,7 @@ def make(
         actions: Array,
         amounts: Array | None = None,
     ) -> Step:
-        usual = _usual(space, params.scales, actions)
+        usual = advance_lib.usual(space, params.scales, actions)
         given = usual if amounts is None else amounts
         found = _mean(features, outcomes, space, params, states, actions, given)
         if ends is not None:
@@ -248,7 +227,7 @@ def _mean(
         jax.vmap(member_mean)(params.features, params.outcomes),
     )
     never = jnp.zeros(said.mean.shape, bool)
-    advance = functools.partial(_advance, space, params)
+    advance = functools.partial(advance_lib.advance, space, params)
     return jax.vmap(advance)(states, change, amounts, said.mean, never, said.now)
 
 
@@ -261,7 +240,7 @@ def _spread(
     actions: Array,
 ) -> Spread:
     """What the members predict, changes and channels together, and how they differ."""
-    amounts = _usual(space, params.scales, actions)
+    amounts = advance_lib.usual(space, params.scales, actions)
 
     def moments(feature_params: Params, outcome_params: Params) -> tuple:
         def one(state: Array, action: Array, amount: Array) -> tuple:
@@ -279,69 +258,4 @@ def _spread(
     return Spread(
         noise=jnp.max(jnp.linalg.norm(std, axis=-1), axis=0),
         disagreement=jnp.max(distance, axis=(0, 1)),
-    )
-
-
-def _usual(space: Space, scales: Scales, actions: Array) -> Array:
-    """The doses that tracked features follow; continuous actions have no such ones."""
-    if space.bounds:
-        return jnp.zeros(actions.shape[:-1])
-    return scales.amounts[actions]
-
-
-def _advance(
-    space: Space,
-    params: WorldParams,
-    state: Array,
-    change: Array,
-    amount: Array,
-    value: Array,
-    measured: Array,
-    estimate: Array,
-) -> Step:
-    """The next state: features plus their change, tracked features by rule."""
-    stored = space.num_stored
-    features = state[:stored].at[jnp.array(space.dynamic, int)].add(change)
-    tracked = tracking.advance(
-        space.tracked,
-        space.channels,
-        params.scales.state.invert(state)[stored:],
-        amount,
-        params.scales.channel.invert(value),
-        measured,
-    )
-    tail = outcome_lib.standardise_tracked(params.scales, stored, tracked)
-    following = jnp.concatenate([features, tail])
-    return Step(jnp.clip(following, params.low, params.high), estimate)
-
-
-def _balanced(
-    params: WorldParams, key: Key, states: Array, actions: Array, step: Any
-) -> Step:
-    """Deals the states to the members at random: one forward pass a state.
-
-    No member gets more than its share, and every state is as likely to meet one member
-    as another, also where the batch is no multiple of the members or a single state.
-    """
-    members = jax.tree.leaves(params.features)[0].shape[0]
-    batch = states.shape[0]
-    share = -(-batch // members)
-    order_key, step_key = jax.random.split(key)
-    # Slots that remain free repeat state 0; nobody reads them.
-    slots = jax.random.permutation(order_key, members * share)[:batch]
-    dealt = jnp.zeros(members * share, jnp.int32)
-    dealt = dealt.at[slots].set(jnp.arange(batch, dtype=jnp.int32))
-    keys = jax.random.split(step_key, (members, share))
-
-    def member_step(member: tuple, keys: Key, rows: Array) -> Step:
-        def one(k: Key, s: Array, a: Array) -> Step:
-            return step(params, member, k, s, a)
-
-        return jax.vmap(one)(keys, states[rows], actions[rows])
-
-    rows = dealt.reshape((members, share))
-    member = params.features, params.outcomes, params.ends, params.rewards
-    out = jax.vmap(member_step)(member, keys, rows)
-    return jax.tree.map(
-        lambda x: x.reshape((members * share, *x.shape[2:]))[slots], out
     )
