@@ -37,9 +37,10 @@ def rollouts_of(policy, params, key):
 
 
 @functools.cache
-def learned(limit, costs=1):
+def learned(limit, costs=1, every=1):
     """Action 1 earns 2 in the first state and 1 in the second, and costs 1 in both."""
-    policy, made = learner(costs)
+    config = dataclasses.replace(CONFIG, curvature_every=every)
+    policy, made = learner(costs, config=config)
 
     @jax.jit
     def run(key):
@@ -75,6 +76,15 @@ def test_the_limit_is_spent_where_it_earns_most(limit, wanted):
     if limit < 2.0:  # it binds
         assert last == pytest.approx(limit, rel=0.05)
     assert last <= 1.05 * limit
+
+
+def test_some_of_the_steps_shape_the_trust_region_as_well():
+    chances, metrics = learned(1.4, every=7)
+    np.testing.assert_allclose(chances, [1.0, 0.4], atol=0.08)
+    assert metrics["actor/divergence"].max() <= CONFIG.radius * (1 + 1e-3)
+    # It is another step than that of all.
+    first, others = (m["actor/divergence"][0] for m in (metrics, learned(1.4)[1]))
+    assert first != others and first == pytest.approx(others, rel=0.3)
 
 
 def test_the_multiplier_is_above_zero_where_the_limit_binds_and_zero_where_not():
