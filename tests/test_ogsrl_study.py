@@ -352,7 +352,7 @@ def test_heparin_is_judged_in_its_own_truth(heparin, tmp_path):
     assert found["value"].nunique() == len(found)
     curves = pd.read_csv(tmp_path / "constraints.csv").query("policy == @LAGRANGIAN")
     assert curves[["outside", "dual_outside", "dual_high_aptt"]].notna().all(axis=None)
-    assert "aPTT above 100 s" in place.read_text()
+    assert "High aPTT, limit 10 %" in place.read_text()
 
 
 def test_stays_under_heparin_become_the_rollouts_that_they_are(heparin):

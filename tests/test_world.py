@@ -12,7 +12,7 @@ from omgrl_jax.data import records as records_lib
 from omgrl_jax.data import scales as scales_lib
 from omgrl_jax.data import space as space_lib
 from omgrl_jax.data import tracking
-from omgrl_jax.models import ensemble, world, world_fit
+from omgrl_jax.models import dealing, ensemble, world, world_fit
 from omgrl_jax.models import example as example_lib
 from omgrl_jax.types import Step
 
@@ -69,7 +69,7 @@ def test_every_member_gets_an_equal_share(batch):
     params = world.WorldParams(jnp.arange(3.0), jnp.arange(3.0), None, None, None)
     states = jnp.arange(2.0 * batch).reshape(batch, 2)
     actions = jnp.arange(batch)
-    out = world._balanced(params, jax.random.key(0), states, actions, who)
+    out = dealing.deal(params, jax.random.key(0), states, actions, who)
     # Each state comes back to its own place, stepped by one member.
     np.testing.assert_array_equal(out.state, states)
     np.testing.assert_array_equal(out.outcome[:, 1], actions)
@@ -85,7 +85,7 @@ def test_no_member_is_favoured_where_the_shares_are_uneven(batch):
     @jax.jit
     @jax.vmap
     def draw(key):
-        return world._balanced(params, key, states, jnp.arange(batch), who)
+        return dealing.deal(params, key, states, jnp.arange(batch), who)
 
     out = draw(jax.random.split(jax.random.key(0), 600))
     np.testing.assert_array_equal(out.state, np.broadcast_to(states, out.state.shape))

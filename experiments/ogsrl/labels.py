@@ -64,7 +64,7 @@ SPREAD = "Mean ± standard deviation over seeds."
 def unsafe(cost: str) -> Measure:
     """The measure of a safety cost."""
     known = COSTS[cost]
-    name = cost.replace("_", " ").capitalize()
+    name = cost.replace("_", " ").capitalize().replace("aptt", "aPTT")
     return Measure(name, f"steps that end with {known.meaning}", True, -1)
 
 
