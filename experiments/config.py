@@ -80,7 +80,8 @@ class RunConfig:
       limits: safety costs and the guardian's share, for ogsrl and guarded_cql, and for
         omg_rl and combo where these are limited.
       guardian: the region of supported states and doses, likewise.
-      multipliers: how they answer to what lies above its limit, likewise.
+      multipliers: how those of guarded_cql, and of limited omg_rl and combo, answer to
+        what lies above its limit.
       omg_rl: what OMG-RL adds.
       combo: what COMBO adds.
       cql: what CQL adds; soft actor-critic (sac) is CQL without conservatism.

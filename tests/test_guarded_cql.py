@@ -9,6 +9,7 @@ import pytest
 import tiny_mdp
 from tiny_records import COUNTS, GOES_ON, MU, SPACE, data, looked_up, optimum, trained
 
+from experiments.config import RunConfig
 from omgrl_jax.algorithms import cql, guarded_cql
 from omgrl_jax.data.records import transition_at
 from omgrl_jax.data.scales import Scales, Standardiser
@@ -201,8 +202,12 @@ def test_values_of_costs_are_believed_within_what_a_future_can_cost():
 
 def test_a_guardian_of_histories_is_refused():
     seen = points.PointConfig(history="summary")
-    with pytest.raises(ValueError, match="guardian_seen_history=summary: this method"):
-        guarded_cql.Config(guardian=guardian.GuardianConfig(seen=seen))
+    config = guarded_cql.Config(guardian=guardian.GuardianConfig(seen=seen))
+    with pytest.raises(ValueError, match="guardian_seen_history=summary: guarded CQL"):
+        guarded_cql.make(config, SPACE)
+    # Other methods of a run may look at them.
+    run = RunConfig(algorithms=("ogsrl",), guardian=config.guardian)
+    assert run.ogsrl.guardian.seen.history == "summary"
 
 
 def test_without_a_guardian_none_is_built():

@@ -71,7 +71,9 @@ def test_what_comes_after_an_end_is_not_kept():
     np.testing.assert_array_equal(alive, [[1, 1], [1, 0], [1, 0]])
     kept = dyna.keep(buffer, steps, alive).rows.state[:, 0]
     # Steps 0, 1, 2 and 4 happened; two of them stand twice.
-    np.testing.assert_array_equal(kept, [0, 1, 2, 4, 0, 1])
+    np.testing.assert_array_equal(kept, [0, 0, 1, 2, 2, 4])
+    everything = dyna.keep(buffer, steps, jnp.ones((3, 2))).rows.state[:, 0]
+    np.testing.assert_array_equal(everything, np.arange(6))
 
 
 def test_batches_mix_recorded_and_rolled_out_steps_in_their_shares():

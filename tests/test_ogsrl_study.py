@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
+from absl import flags
 from test_mimic_sepsis_demo import DEMO, needs_demo
 
 from data_prep import mimic_sepsis, virtual, virtual_sepsis
@@ -34,6 +35,7 @@ from omgrl_jax.learners.soft_actor_critic import AgentConfig
 from omgrl_jax.models.ensemble import FitConfig
 from omgrl_jax.models.rollout import alive_in
 from omgrl_jax.models.world import WorldConfig
+from omgrl_jax.runtime import flags as config_flags
 from omgrl_jax.types import Policy, Transition
 
 COSTS = ("desaturation", "oliguria")
@@ -129,6 +131,8 @@ def test_each_method_has_what_its_name_says():
     costly = {n for n, c in found.items() if c.limits.costs}
     assert costly == {"gmb_cpo", "mb_cpo", "gmb_sac", "gccql", "ccql"}
     assert found["gmb_sac"].algorithms == ("combo",)
+    assert found["gmb_sac"].combo.limited
+    assert found["gmb_sac"].combo.limits == CONFIG.limits
     # The parts that methods share are the ones that were changed.
     assert all(c.ogsrl.limits == c.limits for c in found.values())
     assert config_lib.with_limit(CONFIG, 0.2).ogsrl.limits.most == (0.2, 0.1)
@@ -341,7 +345,6 @@ def test_heparin_is_judged_in_its_own_truth(heparin, tmp_path):
         rollout=RolloutConfig(horizon=4, rollouts=8),
         ogsrl=dataclasses.replace(CONFIG.ogsrl, start="anywhere"),
     )
-    own = dataclasses.replace(own, combo=dataclasses.replace(own.combo, limited=True))
     asked = StudyConfig(methods=(OWN, LAGRANGIAN), coverages=(), limits_swept=())
     place = script.run(asked, own, str(heparin), tmp_path)
     found = pd.read_csv(tmp_path / "policies.csv").query("where == 'truth'")
@@ -394,3 +397,14 @@ def test_the_study_runs_on_demo_records(tmp_path):
     # Small as it is, its coverage says for how few patients it speaks.
     guardian = pd.read_csv(tmp_path / "out" / "guardian.csv").iloc[0]
     assert guardian["guaranteed"] < guardian["by_patient"]
+
+
+def test_the_defaults_are_those_of_the_study():
+    values = flags.FlagValues()
+    script.define_flags(values)
+    values(["study", "--out=OUT"])
+    found = config_flags.read(RunConfig, flag_values=values)
+    assert found.state == "compact" and found.limits.costs == COSTS
+    assert (found.world.ends, found.world.rewards) == (True, True)
+    assert found.world.components == 3 and found.ogsrl.start == "admission"
+    assert config_lib.variant(found, LAGRANGIAN).combo.limited

@@ -308,7 +308,7 @@ def test_the_learned_reward_of_a_run_is_planned_for(ready, tmp_path):
     learner = jax.jit(network.init)(jax.random.key(1))
     average = jax.tree.map(lambda x: x + 0.5, learner.params)
     kept = omg_rl.RewardState(learned_dyna.Averaged(learner, average), None, 7)
-    state = learned_dyna.State(None, None, None, kept)
+    state = learned_dyna.State(None, None, None, kept, None)
     run = {f"reward_{k}": v for k, v in dataclasses.asdict(config).items()}
     run |= {"dataset": ready.task.hash, "state": "", "train_stays": 0}
     (tmp_path / "run.json").write_text(json.dumps({**run, "first_seed": 4}))

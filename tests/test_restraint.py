@@ -45,7 +45,7 @@ def given():
 
 
 def moved(world, key, states, actions):
-    """The process itself, which never ends here: what follows an end is not asked."""
+    """The process itself; after an end it goes on, and nobody asks how."""
     rows = jnp.argmax(states, axis=1), actions
     return Step(
         jnp.eye(3)[jnp.asarray(tiny_mdp.NEXT)[rows]],
@@ -197,13 +197,15 @@ def test_what_cannot_be_limited_is_refused():
     nothing = dataclasses.replace(
         config(), limits=limits.LimitsConfig((), (), guarded=False)
     )
-    with pytest.raises(ValueError, match="limited, and nothing is: give"):
+    with pytest.raises(ValueError, match="--combo_limited: nothing is limited; give"):
         make(nothing)
     seen = points.PointConfig(history="summary")
     histories = dataclasses.replace(
         config(guarded=True), guardian=guardian.GuardianConfig(seen=seen)
     )
-    with pytest.raises(ValueError, match="guardian_seen_history=summary: this method"):
+    with pytest.raises(
+        ValueError, match="--guardian_seen_history=summary: guarded CQL"
+    ):
         make(histories)
     wrong = limits.LimitsConfig(("oliguria",), (0.1,), guarded=False)
     with pytest.raises(ValueError, match="'oliguria' looks at urine"):

@@ -71,7 +71,7 @@ def rewarded():
     """Rewards of the first moving feature reached, and three more where it ends."""
     space, scales, train = task()
     space = dataclasses.replace(space, recorded_reward=0)
-    config = world.WorldConfig((8,), (), ends=True, rewards=True)
+    config = world.WorldConfig((8,), (), ends=True, rewards=True, components=2)
     made = world.make(config, space)
     rng = np.random.default_rng(0)
     ends = (np.asarray(train.actions) == 0) & (rng.random(train.actions.size) < 0.5)
@@ -89,6 +89,9 @@ def rewarded():
 def test_rewards_are_those_of_where_a_step_leads():
     made, params, fits, train = rewarded()
     assert fits["rewards"].validation_loss.min() < 0.05
+    # Two means, two spreads and two weights for each feature that moves.
+    last = params.features["net"]["params"]["Dense_1"]["bias"]
+    assert last.shape[-1] == 6 * len(task()[0].dynamic)
     known = examples(train)
     states, keys = known.state, jax.random.split(jax.random.key(1), 20)
     actions = jnp.zeros(states.shape[0], jnp.int32)
@@ -110,5 +113,8 @@ def test_where_no_reward_is_recorded_none_is_told():
     space = dataclasses.replace(task()[0], recorded_reward=None)
     config = world.WorldConfig((8,), (8,), rewards=True)
     assert world.make(config, space).rewards is None
+    recorded = dataclasses.replace(space, recorded_reward=0)
+    with pytest.raises(ValueError, match="--world_rewards without --world_ends"):
+        world.make(config, recorded)
     with pytest.raises(ValueError, match="records no reward"):
         rewards.make((8,), space)

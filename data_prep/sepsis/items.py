@@ -229,7 +229,8 @@ COMPACT = (
     *("fluid_last", "pressor_last", "fluid_total", "icu_hours"),
 )
 """What doses act on, and what they were: the state of studies whose world model is
-rolled out to the end of a stay, in which each further feature drifts."""
+rolled out to the end of a stay, in which each further feature drifts. Urine per weight
+is a channel alone: a cost of it is seen in what is to be expected, without its tail."""
 
 DRUGS = (("fluid", "mL"), ("pressor", "ug/kg/min"))
 """Name and unit of the two doses of an action."""

@@ -36,7 +36,8 @@ class StudyConfig:
     Attributes:
       methods: gmb_cpo (OGSRL: guardian and costs), the same without its guardian
         (mb_cpo), without costs (gmb_trpo) or without both (mb_trpo); gmb_sac, held by
-        multipliers instead of trust region steps (COMBO under the same limits); and
+        multipliers instead of trust region steps (COMBO under the same limits, of
+        rollouts from anywhere in stays); and
         cql, which rolls out nothing, guarded (gcql), with costs (ccql) or both (gccql).
         The last five need discrete actions.
       stays: virtual stays that are made where no dataset is named.
@@ -119,7 +120,6 @@ DEFAULTS: dict[str, Any] = {
     "guardian_region_points": 2000,
     "limits_costs": ("desaturation", "oliguria"),
     "limits_most": (0.03, 0.1),
-    "combo_limited": True,
     "combo_conservatism": 0.0,
 }
 
@@ -135,7 +135,10 @@ def variant(config: RunConfig, method: str) -> RunConfig:
     limits = dataclasses.replace(config.limits, guarded=guarded)
     if not costs:
         limits = dataclasses.replace(limits, costs=(), most=())
-    return dataclasses.replace(config, algorithms=(algorithm,), limits=limits)
+    combo = dataclasses.replace(config.combo, limited=True)
+    return dataclasses.replace(
+        config, algorithms=(algorithm,), limits=limits, combo=combo
+    )
 
 
 def with_limit(config: RunConfig, limit: float) -> RunConfig:

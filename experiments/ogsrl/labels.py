@@ -28,7 +28,7 @@ NOTES = {
     COSTLESS: "the same with the guardian's limit alone",
     FREE: "the same under no limit",
     LAGRANGIAN: "a soft actor-critic in the world model, which multipliers hold to the "
-    "limits of guardian and costs (COMBO with limits)",
+    "limits of guardian and costs, of rollouts from anywhere in stays (COMBO)",
     "gccql": "conservative Q-learning on the records alone, which marks unseen doses "
     "down, and those outside of the guardian's region; multipliers weigh the costs",
     "ccql": "the same without the guardian",

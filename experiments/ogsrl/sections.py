@@ -95,9 +95,10 @@ def limits(config: RunConfig, rows: Sequence[Row]) -> Block:
     head.append(_with_limit("outside", own.outside))
     note = (
         f"{SPREAD} Then the share of the limit that is used and, where they are known, "
-        "the change against the clinicians'. What learning limits is the discounted "
-        "sum over its rollouts and what values say of the time after them; elsewhere "
-        "the error of the world model is added."
+        "the change against the clinicians'. What trust region steps limit is the "
+        "discounted sum over rollouts and what values say of the time after them, what "
+        "multipliers limit the share of steps of rollouts that start anywhere in "
+        "stays; elsewhere the error of the world model is added."
     )
     return blocks.block(shown=[("Limits", Table(head, cells, note))])
 

@@ -30,8 +30,8 @@ class Config:
       push_down: form of that term: "policy" (Eq. 5) or "logsumexp" (CQL).
       agent: actor and critic.
       rollout: use of the world model.
-      limited: whether limits hold the agent, by multipliers; else the next three are
-        without effect.
+      limited: whether limits (--limits_costs, --limits_guarded) hold the agent, by
+        multipliers.
       limits: what is limited.
       guardian: the region, of present states and doses: without history.
       multipliers: how they answer to a share of steps above its limit.

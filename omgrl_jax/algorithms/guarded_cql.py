@@ -60,10 +60,6 @@ class Config:
     )
     agent: sac.AgentConfig = dataclasses.field(default_factory=sac.AgentConfig)
 
-    def __post_init__(self) -> None:
-        """Rejects a guardian of histories, naming the field."""
-        restraint.require_single_steps(self.limits, self.guardian)
-
 
 class Outside(NamedTuple):
     """What the guardian says of recorded states.
@@ -106,8 +102,9 @@ def make(config: Config, space: Space) -> Algorithm:
 
     Raises:
       ValueError: if the schema defines no reward, or tells nothing of a cost; on a
-        guardian that asks a world model.
+        guardian that asks a world model or looks at histories.
     """
+    restraint.require_single_steps(config.limits, config.guardian)
     agent = sac.make(config.agent, space, config.conservatism, config.push_down)
     held = limits_lib.make(config.limits, config.guardian, space, None, 0)
     names = config.limits.costs

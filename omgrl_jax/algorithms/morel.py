@@ -12,7 +12,8 @@ network learns it: the halting step ends the episode and is paid what staying in
 for ever is worth. It is taken for the first step in HALT, since the r_p that Eq. 2
 would still pay for it is the prediction of the model that is not trusted there. And
 rollouts keep their length: the visited rows of a cut one are repeated, in order, so
-that no row after the halt is learned from and each rollout counts as much as another.
+that no row after the halt is learned from and each rollout counts as much as another
+(but for worlds in which episodes end: there, what follows an end leaves its place).
 """
 
 import dataclasses

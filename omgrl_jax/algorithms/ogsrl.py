@@ -156,10 +156,9 @@ def make(config: Config, space: Space, dynamics: Dynamics) -> Algorithm:
             span=(-limits, 1.0 - limits),
         )
         alive = alive_in(rollouts)
-        shares = jnp.sum(unsafe * alive[None], axis=(1, 2)) / jnp.sum(alive)
         return State(found, state.guardian), {
             **limits_lib.named(metrics, held.names),
-            **_shares(held.names, shares),
+            **limits_lib.shares(held.names, unsafe, alive)[1],
             "return/r_p": jnp.mean(jnp.sum(alive * reward, axis=0)),
         }
 
@@ -191,7 +190,3 @@ def _policy(hidden: tuple[int, ...], state_dim: int, actions: ActionSpace) -> Po
         return jax.nn.log_softmax(policy.numbers(params, states))
 
     return Policy(log_probs, None if actions.count else policy.draw)
-
-
-def _shares(names: tuple[str, ...], shares: Array) -> Metrics:
-    return {f"safety/{name}": share for name, share in zip(names, shares, strict=True)}

@@ -57,8 +57,8 @@ class Config:
       agent: actor and critic.
       rollout: use of the world model.
       reward: the guided reward.
-      limited: whether limits hold the agent, by multipliers; else the next three are
-        without effect.
+      limited: whether limits (--limits_costs, --limits_guarded) hold the agent, by
+        multipliers.
       limits: what is limited.
       guardian: the region, of present states and doses: without history.
       multipliers: how they answer to a share of steps above its limit.

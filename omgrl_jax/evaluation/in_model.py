@@ -14,7 +14,7 @@ import numpy as np
 from omgrl_jax.data import records as records_lib
 from omgrl_jax.data.records import Records
 from omgrl_jax.data.space import Space
-from omgrl_jax.models.rollout import rollout
+from omgrl_jax.models.rollout import alive_in, rollout
 from omgrl_jax.models.world import World, WorldParams
 from omgrl_jax.ops import clinical
 from omgrl_jax.types import Array, Key, Params, Policy, Transition
@@ -50,6 +50,11 @@ def score(
       Means over the courses: `ops.clinical.treatment_outcomes` where the schema has a
       target range, the recorded reward else, and `r_psi`, all per step.
     """
+    alive = alive_in(transitions)
+
+    def while_alive(x: Array) -> Array:
+        return jnp.sum(alive * x) / jnp.sum(alive)
+
     out: dict[str, Array] = {}
     values = params.scales.channel.invert(transitions.outcome)
     if space.target is not None:
@@ -59,9 +64,9 @@ def score(
         )(values[..., channel].T)
         out = {name: jnp.mean(x) for name, x in each.items()}
     elif space.recorded_reward is not None:
-        out = {"r_p": jnp.mean(values[..., space.recorded_reward])}
+        out = {"r_p": while_alive(values[..., space.recorded_reward])}
     if reward is not None:
-        out["r_psi"] = jnp.mean(reward(reward_params, transitions))
+        out["r_psi"] = while_alive(reward(reward_params, transitions))
     return out
 
 

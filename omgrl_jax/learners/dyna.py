@@ -136,7 +136,9 @@ def keep(
     rows = rollouts.discount.size
     happened = alive.reshape(rows) > 0
     first = jnp.argsort(~happened, stable=True)
-    chosen = first[jnp.arange(rows, dtype=jnp.int32) % jnp.sum(happened)]
+    # Spread over all of them, early and late ones alike.
+    share = jnp.sum(happened) / rows
+    chosen = first[jnp.floor(share * jnp.arange(rows)).astype(jnp.int32)]
     return buffer_lib.add(
         buffer,
         jax.tree.map(lambda x: x.reshape((rows, *x.shape[2:]))[chosen], rollouts),

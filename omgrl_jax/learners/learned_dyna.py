@@ -159,7 +159,7 @@ class State(NamedTuple):
     buffer: buffer_lib.Buffer
     measured: Any
     reward: Any
-    restraint: Any = None
+    restraint: Any
 
 
 def make(

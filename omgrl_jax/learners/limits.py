@@ -121,6 +121,23 @@ def make(
     return Limits(names, most, guard, fit, measure)
 
 
+def shares(
+    names: tuple[str, ...], unsafe: Array, alive: Array
+) -> tuple[Array, Metrics]:
+    """Shares of the steps that happened.
+
+    Args:
+      names: of the constraints.
+      unsafe: [J, H, B] 0 or 1.
+      alive: [H, B] 1.0, or 0.0 after an end.
+
+    Returns:
+      [J], and the same as `safety/NAME`.
+    """
+    found = jnp.sum(unsafe * alive[None], axis=(1, 2)) / jnp.sum(alive)
+    return found, {f"safety/{n}": x for n, x in zip(names, found, strict=True)}
+
+
 def named(metrics: Metrics, names: tuple[str, ...]) -> Metrics:
     """Metrics `safety/WHAT_j` of constraints called by their names.
 

@@ -156,8 +156,8 @@ def make(config: Asks, agent: sac.Agent, space: Space, dynamics: Dynamics) -> Re
     held = limits_lib.make(config.limits, config.guardian, space, dynamics, 0)
     if not held.names:
         raise ValueError(
-            "limited, and nothing is: give --limits_costs with --limits_most, or "
-            "--limits_guarded"
+            "--omg_rl_limited, --combo_limited: nothing is limited; give "
+            "--limits_costs with --limits_most, or --limits_guarded"
         )
     most = jnp.array(held.most, jnp.float32)
     critics = cost_critics.make(
@@ -191,14 +191,11 @@ def make(config: Asks, agent: sac.Agent, space: Space, dynamics: Dynamics) -> Re
     def follow(
         state: State, data: dyna.Data, rollouts: Transition
     ) -> tuple[State, Metrics]:
-        alive = alive_in(rollouts)
         unsafe = held.measure(state.guardian, data, rollouts)
-        shares = jnp.sum(unsafe * alive[None], axis=(1, 2)) / jnp.sum(alive)
+        shares, metrics = limits_lib.shares(held.names, unsafe, alive_in(rollouts))
         dual = dual_ops.follow(config.multipliers.gains, state.dual, shares - most)
-        metrics = {}
-        for j, name in enumerate(held.names):
-            metrics[f"safety/{name}"] = shares[j]
-            metrics[f"safety/dual_{name}"] = dual.value[j]
+        for name, value in zip(held.names, dual.value, strict=True):
+            metrics[f"safety/dual_{name}"] = value
         return state._replace(dual=dual), metrics
 
     return Restraint(init, improve, follow)
@@ -227,8 +224,8 @@ def require_single_steps(
     """
     if limits.guarded and guardian.seen.history != "none":
         raise ValueError(
-            f"guardian_seen_history={guardian.seen.history}: this method looks at "
-            "single steps; use none"
+            f"--guardian_seen_history={guardian.seen.history}: guarded CQL, OMG-RL and "
+            "COMBO look at single steps; use none, or ogsrl alone"
         )
 
 

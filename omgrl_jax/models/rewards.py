@@ -3,7 +3,7 @@
 Told by state and action alone, a reward is what clinicians' patients earned on average;
 a policy that leaves their doses finds where that number errs upwards, though no patient
 gets better. Told by the state that was reached and by whether the episode ended there,
-it can be raised only by reaching better states.
+it is raised by reaching better states, and by what the networks of ends say of a dose.
 """
 
 from collections.abc import Callable

@@ -28,7 +28,7 @@ def rollout(
 
     Returns:
       Transitions with leaves [H, B, ...]. A rollout goes on after an end that the world
-      knows of: it is for the world to make what follows worth nothing.
+      knows of: what follows counts for nothing, see `alive_in`.
     """
 
     def step(states: Array, key: Key) -> tuple[Array, Transition]:

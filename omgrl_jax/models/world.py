@@ -32,11 +32,12 @@ class WorldConfig:
 
     Attributes:
       hidden: widths of the feature networks (Table I: four layers of 128).
-      outcome_hidden: widths of the outcome networks, and of those of ends.
+      outcome_hidden: widths of the outcome networks, and of those of ends and rewards.
       ends: whether episodes may end in the world as they did in the records, by death
         for example; else nothing that is rolled out ever ends.
       rewards: whether a recorded reward is told by where a step led and whether it
-        ended there, else by state and action, as other channels are.
+        ended there, which needs `ends`; else by state and action, as other channels
+        are. Without effect where no reward is recorded.
       dose_effect: how an outcome depends on the dose: "proportional", a positive
         state-dependent slope times the change of the running dose average since the
         last draw, or "free", dose features as plain inputs.
@@ -109,6 +110,9 @@ def make(
 
     Returns:
       The functions.
+
+    Raises:
+      ValueError: on rewards without ends.
     """
     features = features_lib.make(config.hidden, space, config.components)
     if outcomes is None:
@@ -116,6 +120,11 @@ def make(
     ends = ends_lib.make(config.outcome_hidden, space) if config.ends else None
     rewards = None
     if config.rewards and space.recorded_reward is not None:
+        if ends is None:
+            raise ValueError(
+                "--world_rewards without --world_ends: rewards of a last step, such as "
+                "those for the outcome, would never be paid; give both"
+            )
         rewards = rewards_lib.make(config.outcome_hidden, space)
 
     def step(

@@ -38,7 +38,7 @@ def fit(
     Returns:
       The parameters, and the fits by name ("features", "outcomes", "ends", "rewards").
     """
-    feature_key, outcome_key, end_key = jax.random.split(key, 3)
+    feature_key, outcome_key, *other_keys = jax.random.split(key, 4)
     fitted, held_out = examples(train), examples(validation)
     stay = train.stay[train.transitions]
 
@@ -50,11 +50,10 @@ def fit(
         "features": fit_one(feature_key, world.init_features, world.feature_loss),
         "outcomes": fit_one(outcome_key, world.init_outcomes, world.outcome_loss),
     }
-    # Those that a world may have beside these; each with a key of its own.
+    # Those that a world may have beside these.
     others = {"ends": world.ends, "rewards": world.rewards}
-    for number, (name, part) in enumerate(others.items()):
+    for own, (name, part) in zip(other_keys, others.items(), strict=True):
         if part is not None:
-            own = jax.random.fold_in(end_key, number) if number else end_key
             fits[name] = fit_one(own, part.init, part.loss)
     # Only what is predicted can drift: a new patient's age, or a tracked dose, is what
     # it is, however far from the training stays.
