@@ -116,7 +116,6 @@ DEFAULTS: dict[str, Any] = {
     "ogsrl_start": "admission",
     "ogsrl_hidden": (64, 64),
     "ogsrl_optimiser_value_hidden": (64, 64),
-    "ogsrl_optimiser_curvature_every": 4,
     "guardian_region_points": 2000,
     "limits_costs": ("desaturation", "oliguria"),
     "limits_most": (0.03, 0.1),

@@ -118,14 +118,7 @@ def make(
     if outcomes is None:
         outcomes = population_outcomes(config, space)
     ends = ends_lib.make(config.outcome_hidden, space) if config.ends else None
-    rewards = None
-    if config.rewards and space.recorded_reward is not None:
-        if ends is None:
-            raise ValueError(
-                "--world_rewards without --world_ends: rewards of a last step, such as "
-                "those for the outcome, would never be paid; give both"
-            )
-        rewards = rewards_lib.make(config.outcome_hidden, space)
+    rewards = _rewards_of(config, space)
 
     def step(
         params: WorldParams, member: Any, key: Key, state: Array, action: Array
@@ -161,18 +154,8 @@ def make(
         usual = advance_lib.usual(space, params.scales, actions)
         given = usual if amounts is None else amounts
         found = _mean(features, outcomes, space, params, states, actions, given)
-        if ends is not None:
-            of_states = jax.vmap(ends.logit, in_axes=(None, 0, 0))
-            logits = jax.vmap(of_states, in_axes=(0, None, None))(
-                params.ends, states, actions
-            )
-            found = found._replace(discount=jnp.mean(jax.nn.sigmoid(-logits), axis=0))
-        if rewards is None:
-            return found
-        each = functools.partial(_rewarded, rewards, space)
-        members = jax.vmap(jax.vmap(each, (None, 0, 0)), (0, None, None))
-        told = members(params.rewards, states, found)
-        return found._replace(outcome=jnp.mean(told.outcome, axis=0))
+        parts = ends, rewards
+        return _completed(parts, space, params, states, actions, found)
 
     def spread(params: WorldParams, states: Array, actions: Array) -> Spread:
         return _spread(features, outcomes, space, params, states, actions)
@@ -194,6 +177,42 @@ def make(
 def population_outcomes(config: WorldConfig, space: Space) -> outcome_lib.Outcomes:
     """The outcome networks that a configuration asks for."""
     return outcome_lib.make(config.outcome_hidden, config.dose_effect, space)
+
+
+def _rewards_of(config: WorldConfig, space: Space) -> rewards_lib.Rewards | None:
+    """The networks of rewards, where they are asked for and a reward is recorded."""
+    if not config.rewards or space.recorded_reward is None:
+        return None
+    if not config.ends:
+        raise ValueError(
+            "--world_rewards without --world_ends: rewards of a last step, such as "
+            "those for the outcome, would never be paid; give both"
+        )
+    return rewards_lib.make(config.outcome_hidden, space)
+
+
+def _completed(
+    parts: tuple[ends_lib.Ends | None, rewards_lib.Rewards | None],
+    space: Space,
+    params: WorldParams,
+    states: Array,
+    actions: Array,
+    found: Step,
+) -> Step:
+    """Mean steps with the chance to go on and the reward, where the world has them."""
+    ends, rewards = parts
+    if ends is not None:
+        of_states = jax.vmap(ends.logit, in_axes=(None, 0, 0))
+        logits = jax.vmap(of_states, in_axes=(0, None, None))(
+            params.ends, states, actions
+        )
+        found = found._replace(discount=jnp.mean(jax.nn.sigmoid(-logits), axis=0))
+    if rewards is None:
+        return found
+    each = functools.partial(_rewarded, rewards, space)
+    members = jax.vmap(jax.vmap(each, (None, 0, 0)), (0, None, None))
+    told = members(params.rewards, states, found)
+    return found._replace(outcome=jnp.mean(told.outcome, axis=0))
 
 
 def _rewarded(
