@@ -13,8 +13,10 @@ from experiments.config import RunConfig
 from experiments.fitting import Models
 from experiments.task import Task, last_values
 from experiments.training import Trained
+from omgrl_jax.data.space import Space
 from omgrl_jax.evaluation import dynamics, in_model
 from omgrl_jax.models import world_fit
+from omgrl_jax.models.world import World
 from omgrl_jax.types import Params, Policy, Transition
 
 MODES = ("stochastic", "greedy")
@@ -154,27 +156,6 @@ def model_policy_rows(
     starts = task.test.states[rows_at]
     value, _ = learned_rewards(trained, 0).get("r_psi", (None, None))
 
-    @functools.cache
-    def compiled(log_probs: Any) -> Any:
-        """One compilation for each kind of policy, not for each policy and seed."""
-
-        def treat(
-            world: Params, params: Params, psi: Params, key: jax.Array, greedy: bool
-        ) -> Any:
-            courses = in_model.policy_courses(
-                models.world,
-                world,
-                Policy(log_probs),
-                params,
-                key,
-                starts,
-                hours,
-                greedy,
-            )
-            return in_model.score(task.space, world, courses, value, psi)
-
-        return jax.jit(treat)
-
     rows = []
     for index, seed in enumerate(config.seed_list):
         world = models.fitted[index].world
@@ -187,8 +168,8 @@ def model_policy_rows(
             one = trained.get(name)
             said = promises.promised(one, index, starts) if one else {}
             for mode in ways(name):
-                run = compiled(policy.log_probs)
-                found = run(world, params, psi, key, mode == "greedy")
+                run = _scoring(models.world, task.space, hours, policy.log_probs, value)
+                found = run(world, params, psi, key, starts, mode == "greedy")
                 row = _row(name, mode, "model", seed, found)
                 rows.append(row | said.get(mode, {}))
         if not baselines:
@@ -198,6 +179,28 @@ def model_policy_rows(
         found = in_model.score(task.space, world, courses, value, psi)
         rows.append(_row("clinicians", "-", "model", seed, found))
     return rows
+
+
+@functools.lru_cache(maxsize=16)
+def _scoring(
+    world: World, space: Space, hours: int, log_probs: Any, value: Reward | None
+) -> Any:
+    """One compilation for each kind of policy and reward, not for each seed."""
+
+    def treat(
+        params: Params,
+        actor: Params,
+        psi: Params,
+        key: jax.Array,
+        starts: jax.Array,
+        greedy: bool,
+    ) -> Any:
+        courses = in_model.policy_courses(
+            world, params, Policy(log_probs), actor, key, starts, hours, greedy
+        )
+        return in_model.score(space, params, courses, value, psi)
+
+    return jax.jit(treat)
 
 
 def labels(task: Task) -> list[str]:

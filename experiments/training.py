@@ -1,6 +1,7 @@
 """Trains each algorithm over all seeds as one batched, resumable run."""
 
 import pathlib
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -97,7 +98,6 @@ def train_all(
       The trained algorithms by name.
     """
     own = own_data(models, task)
-    keys = jax.vmap(jax.random.key)(jnp.array(config.seed_list))
     checkpoints_root = storage.restricted_directory(out / "restricted")
     trained = {}
     for name in config.algorithms:
@@ -109,7 +109,7 @@ def train_all(
         ) as saved:
             result = train.train(
                 with_own_models(algorithm),
-                jax.vmap(jax.random.fold_in, (0, None))(keys, _stream(name)),
+                run_keys(config.seed_list, name),
                 (task.train, task.validation),
                 member_data=own,
                 num_updates=config.epochs,
@@ -130,12 +130,17 @@ def train_all(
     return trained
 
 
-def _stream(name: str) -> int:
-    """A number of its own for every algorithm, whatever else is trained.
+def run_keys(seeds: Sequence[int], name: str) -> Key:
+    """The keys of runs, [N].
 
-    Small numbers are left to the fits: splitting a key folds in 0, 1, ...
+    Args:
+      seeds: their seeds.
+      name: of the algorithm: each has a stream of its own, whatever else is trained.
     """
-    return 1000 + list(ALGORITHMS).index(name)
+    keys = jax.vmap(jax.random.key)(jnp.array(seeds))
+    # Small numbers are left to the fits: splitting a key folds in 0, 1, ...
+    stream = 1000 + list(ALGORITHMS).index(name)
+    return jax.vmap(jax.random.fold_in, (0, None))(keys, stream)
 
 
 def at_home(states: Any) -> Any:

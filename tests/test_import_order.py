@@ -28,6 +28,7 @@ FLOORS = {
     "omgrl_jax.types": 1,
     "omgrl_jax.networks": 1,
     "omgrl_jax.optimize": 1,
+    "omgrl_jax.settings": 1,
     "omgrl_jax": 0,
 }
 

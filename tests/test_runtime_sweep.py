@@ -51,9 +51,12 @@ def test_members_equal_single_runs_bitwise(strategy, count):
     chex.assert_trees_all_equal(swept(count, strategy), singly(count))
 
 
-@pytest.mark.parametrize("count", [1, 3])
-def test_batched_members_equal_single_runs_up_to_rounding(count):
-    chex.assert_trees_all_close(swept(count, "vmap"), singly(count), rtol=1e-5)
+@pytest.mark.parametrize("strategy", ["vmap", "shard_vmap"])
+@pytest.mark.parametrize("count", [1, 3, 4])
+def test_batched_members_equal_single_runs_up_to_rounding(strategy, count):
+    chex.assert_trees_all_close(
+        swept(count, strategy), singly(count), rtol=1e-5, atol=1e-6
+    )
 
 
 def test_members_differ():
@@ -77,15 +80,16 @@ def test_work_is_split_over_the_host_devices():
         ("cpu", 1, "map"),
         ("cpu", 2, "shard"),
         ("gpu", 1, "vmap"),
-        ("tpu", 4, "vmap"),
+        ("tpu", 4, "shard_vmap"),
     ],
 )
 def test_the_backend_chooses_the_map(monkeypatch, backend, devices, chosen):
     monkeypatch.setattr(jax, "default_backend", lambda: backend)
     monkeypatch.setattr(jax, "local_device_count", lambda: devices)
     assert sweep.choose() == chosen
-    assert (sweep.member_sharding(2) is None) == (chosen != "shard")
-    assert (sweep.data_sharding(2) is None) == (chosen != "shard")
+    alone = not chosen.startswith("shard")
+    assert (sweep.member_sharding(2) is None) == alone
+    assert (sweep.data_sharding(2) is None) == alone
 
 
 def test_unknown_strategy_is_refused():

@@ -23,6 +23,7 @@ from omgrl_jax.learners import reward as reward_lib
 from omgrl_jax.learners import soft_actor_critic as sac
 from omgrl_jax.learners.guardian import guardian as guardian_lib
 from omgrl_jax.ops import value
+from omgrl_jax.settings import is_off
 from omgrl_jax.types import (
     Algorithm,
     Array,
@@ -139,7 +140,7 @@ def make(
     reward = reward_lib.make(config.reward, space, agent.policy, behaviour)
     learner = make_learner(config, reward, dynamics, behaviour)
     distrust = pessimism.none()
-    if config.penalty > 0:
+    if not is_off(config.penalty):
         spread = pessimism.make_spread(dynamics)
         distrust = pessimism.penalty(spread, "disagreement", config.penalty)
     restraint = restraint_lib.asked(config, agent, space, dynamics)

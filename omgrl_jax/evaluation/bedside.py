@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from omgrl_jax.evaluation.intervention import rank_correlation
+from omgrl_jax.evaluation.intervention import rank_correlations
 from omgrl_jax.types import Array, Params, Policy
 
 RARE = 0.01  # an action with a smaller share of the decisions is not counted as used
@@ -100,7 +100,7 @@ def sensitivity(
       patients: [N] whose states they are.
       resamples: of patients.
     """
-    each = np.array([rank_correlation(values, row) for row in np.asarray(along)])
+    each = rank_correlations(values, np.asarray(along))
     sums, counts = _by_patient(each[:, None], patients)
     drawn = _resample(key, counts.size, resamples)
     means = (drawn @ sums)[:, 0] / (drawn @ counts)

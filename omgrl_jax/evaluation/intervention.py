@@ -5,7 +5,7 @@ from states that were reached under clinicians, in the model and in the truth, a
 compare the aPTT at the end.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -212,7 +212,15 @@ def summarise(doses: np.ndarray, model: np.ndarray, truth: np.ndarray) -> Test:
 
 def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
     """Spearman's correlation of [K] and [K]; zero where one of them is constant."""
-    if np.ptp(a) == 0 or np.ptp(b) == 0:
-        return 0.0
-    result: Any = stats.spearmanr(a, b)  # scipy's stubs lose its type
-    return float(result.statistic)
+    return float(rank_correlations(a, b[None])[0])
+
+
+def rank_correlations(a: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Spearman's correlation of [K] with each row of [N, K], [N]; ties share ranks."""
+    centred = [
+        ranks - ranks.mean(axis=-1, keepdims=True)
+        for ranks in (stats.rankdata(a), stats.rankdata(rows, axis=1))
+    ]
+    sizes = np.sqrt(np.sum(centred[0] ** 2) * np.sum(centred[1] ** 2, axis=1))
+    products = centred[1] @ centred[0]
+    return np.divide(products, sizes, out=np.zeros_like(products), where=sizes > 0)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from omgrl_jax import networks
 from omgrl_jax.ops import value
+from omgrl_jax.settings import is_off
 from omgrl_jax.types import Array, Key, Metrics, Params, Transition
 
 TWINS = 2
@@ -184,7 +185,7 @@ def make_td_loss(
             "critic/bellman": jnp.mean(bellman),
             "critic/q_recorded": jnp.mean(taken(q_tm1, batch.action)),
         }
-        if not conservatism:
+        if is_off(conservatism):
             return jnp.sum(bellman), metrics
         # The push-down over all actions asks no policy.
         pushed_down = jnp.mean(down(q_tm1, jnp.zeros_like(q_tm1)), axis=1)

@@ -13,6 +13,7 @@ from omgrl_jax import networks, optimize
 from omgrl_jax.data.space import Space
 from omgrl_jax.learners.actor import log_prob_of
 from omgrl_jax.ops import irl
+from omgrl_jax.settings import is_off
 from omgrl_jax.types import Array, Key, Metrics, Params, Transition
 
 INPUTS = ("state_action", "outcome", "next_state")
@@ -145,7 +146,7 @@ def make(config: RewardConfig, space: Space) -> Network:
 
     def cautious(params: Params, transitions: Transition) -> Array:
         every = values(params, transitions)
-        spread = jnp.std(every, axis=0) if config.caution > 0 else 0.0
+        spread = jnp.std(every, axis=0) if not is_off(config.caution) else 0.0
         return jnp.mean(every, axis=0) - config.caution * spread
 
     def for_agent(

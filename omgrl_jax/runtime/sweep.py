@@ -2,11 +2,12 @@
 
 Trainers are written for one member. Which outer map is fastest depends on the
 backend: batched members fill an accelerator, whereas on a CPU they lose to members
-that run one after the other, split over the host devices.
+that run one after the other, split over the host devices. Several local devices of
+either kind share the members.
 
 A member of a sweep computes what the single run computes: bitwise with "map" and
 "shard" where XLA compiles the same loop body, and up to floating-point rounding with
-"vmap", where products are batched and summed in another order.
+"vmap" and "shard_vmap", where products are batched and summed in another order.
 """
 
 from collections.abc import Callable
@@ -17,17 +18,18 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding
 
-Strategy = Literal["vmap", "map", "shard"]
-STRATEGIES = ("vmap", "map", "shard")
+Strategy = Literal["vmap", "map", "shard", "shard_vmap"]
+STRATEGIES = ("vmap", "map", "shard", "shard_vmap")
 
 _AXIS = "member"
 
 
 def choose() -> Strategy:
     """Returns the map that suits the default backend and its number of devices."""
+    several = jax.local_device_count() > 1
     if jax.default_backend() != "cpu":
-        return "vmap"
-    return "shard" if jax.local_device_count() > 1 else "map"
+        return "shard_vmap" if several else "vmap"
+    return "shard" if several else "map"
 
 
 def sweep(
@@ -44,8 +46,8 @@ def sweep(
       function: pure function of one member and the shared data.
       members: pytree whose leaves carry the N members on their first axis.
       data: pytree handed to every call as it stands.
-      strategy: "vmap", "map" (`lax.map`), or "shard" (`lax.map` on each of the host
-        devices); None chooses by backend.
+      strategy: "vmap", "map" (`lax.map`), or either on each of the local devices with
+        a share of the members: "shard_vmap" and "shard"; None chooses by backend.
 
     Returns:
       The function's output with the members on the first axis of every leaf.
@@ -56,11 +58,13 @@ def sweep(
     strategy = strategy or choose()
     count = size(members)
     if strategy == "vmap":
-        return jax.vmap(function, in_axes=(0, None))(members, data)
+        return _batch(function, members, data)
     if strategy == "map":
         return _map(function, members, data)
     if strategy == "shard":
-        return _shard(function, members, data, count)
+        return _shard(_map, function, members, data, count)
+    if strategy == "shard_vmap":
+        return _shard(_batch, function, members, data, count)
     raise ValueError(f"Unknown strategy {strategy!r}; choose one of {STRATEGIES}.")
 
 
@@ -85,14 +89,14 @@ def size(members: Any) -> int:
 def member_sharding(count: int) -> Sharding | None:
     """Returns where `count` members best live between calls, or None for one place.
 
-    Members that divide evenly over the host devices stay on their own device, which
+    Members that divide evenly over the local devices stay on their own device, which
     saves a copy of the state at each call. XLA cannot place an uneven number so;
     those stay together and are split inside the call.
 
     Args:
       count: number of members.
     """
-    if choose() != "shard":
+    if not _shares():
         return None
     mesh = _mesh(count)
     spec = PartitionSpec(_AXIS) if count % mesh.size == 0 else PartitionSpec()
@@ -105,26 +109,66 @@ def data_sharding(count: int) -> Sharding | None:
     Args:
       count: number of members.
     """
-    if choose() != "shard":
+    if not _shares():
         return None
     return NamedSharding(_mesh(count), PartitionSpec())
+
+
+def _shares() -> bool:
+    """Whether the members are shared by several devices."""
+    return choose() in ("shard", "shard_vmap")
+
+
+def _batch(function: Callable[[Any, Any], Any], members: Any, data: Any) -> Any:
+    return jax.vmap(function, in_axes=(0, None))(members, data)
 
 
 def _map(function: Callable[[Any, Any], Any], members: Any, data: Any) -> Any:
     return jax.lax.map(lambda member: function(member, data), members)
 
 
+def _if_wanted(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """The function of pairs (member, whether its result is wanted)."""
+
+    def either(given: tuple[Any, jax.Array], data: Any) -> Any:
+        member, wanted = given
+        shapes = jax.eval_shape(function, member, data)
+        return jax.lax.cond(
+            wanted,
+            lambda: function(member, data),
+            lambda: jax.tree.map(_blank, shapes),
+        )
+
+    return either
+
+
+def _blank(shape: jax.ShapeDtypeStruct) -> jax.Array:
+    """An array of zeros, or of keys that nobody may use."""
+    if not jax.dtypes.issubdtype(shape.dtype, jax.dtypes.prng_key):
+        return jnp.zeros(shape.shape, shape.dtype)
+    data = jax.eval_shape(jax.random.key_data, shape)
+    zeros = jnp.zeros(data.shape, data.dtype)
+    return jax.random.wrap_key_data(zeros, impl=jax.random.key_impl(shape))
+
+
 def _shard(
-    function: Callable[[Any, Any], Any], members: Any, data: Any, count: int
+    on_device: Callable[[Callable[[Any, Any], Any], Any, Any], Any],
+    function: Callable[[Any, Any], Any],
+    members: Any,
+    data: Any,
+    count: int,
 ) -> Any:
     mesh = _mesh(count)
     padded = -(-count // mesh.size) * mesh.size
     if padded != count:
-        # The last device repeats members whose results are cut off again.
-        index = np.arange(padded) % count
-        members = jax.tree.map(lambda leaf: leaf[index], members)
+        # The last devices are given members again, whose results are cut off. On a CPU
+        # they do not compute them: they leave their cores to the others.
+        index = np.arange(padded)
+        members = jax.tree.map(lambda leaf: leaf[index % count], members)
+        members = members, index < count
+        function = _if_wanted(function)
     split = jax.shard_map(
-        lambda shard, shared: _map(function, shard, shared),
+        lambda shard, shared: on_device(function, shard, shared),
         mesh=mesh,
         in_specs=(PartitionSpec(_AXIS), PartitionSpec()),
         out_specs=PartitionSpec(_AXIS),

@@ -1,0 +1,1 @@
+"""Sweeps: one method over many seeds and settings, as few compiled programs."""
