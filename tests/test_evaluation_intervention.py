@@ -187,3 +187,17 @@ def test_actions_of_one_score_are_taken_alike_often():
     assert alignment.regret(np.zeros((2, 3)), truth) == pytest.approx((0.3 + 0.4) / 2)
     scores = np.array([[0.0, 1.0, 1.0], [1.0, 1.0, 0.0]])
     assert alignment.regret(scores, truth) == pytest.approx((0.15 + 0.6) / 2)
+
+
+def test_rank_correlations_are_scipys_row_by_row():
+    rng = np.random.default_rng(0)
+    swept = np.array([-2.0, -1.0, 0.0, 1.0, 1.0])
+    rows = rng.integers(0, 4, (40, 5)).astype(float)  # with ties
+    rows[0] = 3.0  # constant: nothing to correlate
+    found = intervention.rank_correlations(swept, rows)
+    assert found[0] == 0.0
+    for row, value in zip(rows[1:], found[1:], strict=True):
+        wanted = stats.spearmanr(swept, row).statistic if np.ptp(row) else 0.0
+        assert value == pytest.approx(wanted, abs=1e-12)
+    assert intervention.rank_correlation(swept, rows[1]) == found[1]
+    assert not intervention.rank_correlations(np.ones(5), rows).any()

@@ -72,7 +72,6 @@ def test_programs_are_kept_in_the_cache_of_the_user(tmp_path):
         import jax
         from omgrl_jax.runtime import devices
         print(devices.enable_compilation_cache())
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
         jax.jit(lambda x: x * 3 + 1)(1.0)
     """
     assert run(code, XDG_CACHE_HOME=str(tmp_path)) == str(tmp_path / "omgrl_jax")

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from omgrl_jax import optimize
+from omgrl_jax.runtime import sweep
 from omgrl_jax.types import Array, Key, Metrics, Params
 
 Loss = Callable[[Any, Params, Any], Array]
@@ -169,9 +170,10 @@ def fit(
         if on_epochs is not None:
             mean = float(np.mean(validation_losses[-1][-1]))
             on_epochs(int(state.epoch), config.max_epochs, mean)
-        if bool(jnp.all(state.waited >= config.patience)):
+        if np.all(np.asarray(state.waited) >= config.patience):
             break
-    best = np.asarray(state.best_loss)
+    # Members lie on the devices that trained them; what comes now is for one.
+    kept, best = jax.device_get((state.best, state.best_loss))
     # A member that never got there would be kept with its random first parameters.
     finite = int(np.isfinite(best).sum())
     if finite < config.elites:
@@ -182,7 +184,7 @@ def fit(
         )
     elites = np.argsort(best, kind="stable")[: config.elites]
     return Fit(
-        params=jax.tree.map(lambda x: x[elites], state.best),
+        params=jax.tree.map(lambda x: jnp.asarray(x[elites]), kept),
         elites=elites,
         train_loss=np.concatenate(train_losses),
         validation_loss=np.concatenate(validation_losses),
@@ -223,57 +225,68 @@ def _run_epochs(
     config: FitConfig,
     count: int,
 ) -> tuple[FitState, tuple[Array, Array]]:
-    """`count` epochs as one scan; losses [count, E]."""
-    steps = max(1, -(-rows.shape[1] // config.batch_size))
-    mean_loss = _mean_loss(functools.partial(loss, context))
+    """`count` epochs of every member; losses [count, E].
 
-    def with_metrics(params: Params, batch: Any) -> tuple[Array, Metrics]:
-        value = mean_loss(params, batch)
-        return value, {"loss": value}
+    A member runs all its epochs by itself, so that members can share the devices.
+    """
+    members, epoch = config.members, state.epoch
+    run = _make_member(loss, config, count)
+    given = state._replace(epoch=jnp.full(members, epoch)), rows, jnp.arange(members)
+    data = run_key, context, train, validation
+    found, losses = sweep.sweep(run, given, data)
+    fitted, held_out = jax.tree.map(jnp.transpose, losses)
+    return found._replace(epoch=epoch + count), (fitted, held_out)
 
-    optimizer = _optimizer(config, steps)
-    step = jax.vmap(optimize.gradient_step(with_metrics, optimizer))
 
-    def batch_step(
-        learner: optimize.Learner, key: Key
-    ) -> tuple[optimize.Learner, Array]:
-        size = (config.members, config.batch_size)
-        picks = jax.random.randint(key, size, 0, rows.shape[1])
-        index = jnp.take_along_axis(rows, picks, axis=1)
-        learner, metrics = step(learner, jax.tree.map(lambda x: x[index], train))
-        return learner, metrics["loss"]
+def _make_member(loss: Loss, config: FitConfig, count: int) -> Callable[..., Any]:
+    """`((state, rows [M], number), data) -> (state, losses [count])` of one member."""
 
-    def epoch(state: FitState, _: None) -> tuple[FitState, tuple[Array, Array]]:
-        def scan_step(
-            carry: tuple[optimize.Learner, Key], _: None
-        ) -> tuple[tuple[optimize.Learner, Key], Array]:
-            learner, key = carry
-            key, step_key = jax.random.split(key)
-            learner, fitted = batch_step(learner, step_key)
-            return (learner, key), fitted
+    def run(member: tuple[FitState, Array, Array], data: Any) -> tuple[FitState, Any]:
+        state, rows, number = member
+        run_key, context, train, validation = data
+        steps = max(1, -(-rows.size // config.batch_size))
+        mean_loss = _mean_loss(functools.partial(loss, context))
 
-        epoch_key = jax.random.fold_in(run_key, state.epoch)
-        carried, fitted = jax.lax.scan(
-            scan_step, (state.learner, epoch_key), None, length=steps
-        )
-        learner = carried[0]
-        held_out = jax.vmap(mean_loss, in_axes=(0, None))(learner.params, validation)
-        better = (held_out < state.best_loss) & (state.waited < config.patience)
-        best = jax.tree.map(
-            lambda new, old: jnp.where(
-                better.reshape((-1,) + (1,) * (new.ndim - 1)), new, old
-            ),
-            learner.params,
-            state.best,
-        )
-        # A member that has waited long enough is done: nothing it learns later counts.
-        done = state.waited >= config.patience
-        waited = jnp.where(done, state.waited, jnp.where(better, 0, state.waited + 1))
-        best_loss = jnp.where(better, held_out, state.best_loss)
-        following = FitState(learner, best, best_loss, waited, state.epoch + 1)
-        return following, (jnp.mean(fitted, axis=0), held_out)
+        def with_metrics(params: Params, batch: Any) -> tuple[Array, Metrics]:
+            value = mean_loss(params, batch)
+            return value, {"loss": value}
 
-    return jax.lax.scan(epoch, state, None, length=count)
+        step = optimize.gradient_step(with_metrics, _optimizer(config, steps))
+
+        def batch_step(
+            learner: optimize.Learner, index: Array
+        ) -> tuple[optimize.Learner, Array]:
+            learner, metrics = step(learner, jax.tree.map(lambda x: x[index], train))
+            return learner, metrics["loss"]
+
+        def epoch(state: FitState, _: None) -> tuple[FitState, tuple[Array, Array]]:
+            key = jax.random.fold_in(jax.random.fold_in(run_key, state.epoch), number)
+            # All draws of the epoch at once: one by one they cost as much as a layer.
+            size = (steps, config.batch_size)
+            index = rows[jax.random.randint(key, size, 0, rows.size)]
+            learner, fitted = jax.lax.scan(batch_step, state.learner, index)
+            held_out = mean_loss(learner.params, validation)
+            following = _judged(state, learner, held_out, config.patience)
+            return following, (jnp.mean(fitted), held_out)
+
+        return jax.lax.scan(epoch, state, None, length=count)
+
+    return run
+
+
+def _judged(
+    state: FitState, learner: optimize.Learner, held_out: Array, patience: int
+) -> FitState:
+    """The state of one member after an epoch, with its best parameters so far."""
+    # A member that has waited long enough is done: nothing it learns later counts.
+    done = state.waited >= patience
+    better = (held_out < state.best_loss) & ~done
+    best = jax.tree.map(
+        lambda new, old: jnp.where(better, new, old), learner.params, state.best
+    )
+    waited = jnp.where(done, state.waited, jnp.where(better, 0, state.waited + 1))
+    best_loss = jnp.where(better, held_out, state.best_loss)
+    return FitState(learner, best, best_loss, waited, state.epoch + 1)
 
 
 def _mean_loss(

@@ -86,6 +86,9 @@ def enable_compilation_cache() -> pathlib.Path | None:
         # A read-only home costs compile time, never the run.
         return None
     jax.config.update("jax_compilation_cache_dir", str(folder))
+    # A script compiles hundreds of small programs: together they take as long as the
+    # large ones, which alone JAX would keep.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     return folder
 
 
