@@ -28,31 +28,30 @@ def optimised():
         jax.config.update("jax_disable_most_optimizations", True)
 
 
+# Counted: 357 and 158 kernels, 2,453 and 1,488 instructions.
+KERNELS = {"update": 470, "rollout": 210}
+INSTRUCTIONS = {"update": 3_200, "rollout": 1_950}
+UPDATES = 10
+
+
 @functools.cache
 def made():
-    run = update.configured(Update(updates=4, batch=64, hidden=64))
+    run = update.configured(Update(updates=UPDATES))
     return run, problem.make(run, stays=20, hours=24)
 
 
 @functools.cache
 def update_program():
-    run, task = made()
-    loop = update.make_loop(run, task)
-    traces = []
-
-    def improve(*given):
-        traces.append(1)
-        return loop.improve(*given)
-
+    loop = update.make_loop(*made())
     with optimised():
-        function = jax.jit(improve, donate_argnums=(0,))
+        function = jax.jit(loop.improve, donate_argnums=(0,))
         key = jax.random.key(0)
         compiled = function.lower(loop.state, key, loop.given).compile()
-    return loop, compiled, traces
+    return loop, compiled
 
 
 @functools.cache
-def rollout_program(states):
+def rollout_program(states, optimise=False):
     run, task = made()
     space = task.space
     actor = actor_lib.make(run.agent.actor_hidden, space.state_dim, space.num_actions)
@@ -65,34 +64,32 @@ def rollout_program(states):
 
     starts = task.data.train.states[:states]
     given = task.data.world, params, jax.random.key(1), starts
-    with optimised():
+    with optimised() if optimise else contextlib.nullcontext():
         return jax.jit(roll).lower(*given).compile()
 
 
+@pytest.mark.slow
 def test_an_update_stays_a_few_kernels():
     found = program.of(update_program()[1])
-    assert 20 < found.kernels < KERNELS["update"]
-    assert found.instructions < INSTRUCTIONS["update"]
+    assert 0 < found.kernels < KERNELS["update"]
+    assert found.kernels < found.instructions < INSTRUCTIONS["update"]
 
 
 def test_a_rollout_stays_a_few_kernels():
-    found = program.of(rollout_program(200))
-    assert 10 < found.kernels < KERNELS["rollout"]
-    assert found.instructions < INSTRUCTIONS["rollout"]
+    found = program.of(rollout_program(200, True))
+    assert 0 < found.kernels < KERNELS["rollout"]
+    assert found.kernels < found.instructions < INSTRUCTIONS["rollout"]
 
 
-# Counted: see the test above each bound in git's history; margin about a third.
-KERNELS = {"update": 300, "rollout": 150}
-INSTRUCTIONS = {"update": 900, "rollout": 400}
-
-
+@pytest.mark.slow
 def test_an_update_copies_neither_records_nor_buffer():
-    loop, compiled, _ = update_program()
+    loop, compiled = update_program()
     found = program.of(compiled)
-    buffer, _, data = loop.given
-    held = sum(x.nbytes for x in jax.tree.leaves((buffer.rows, data.train)))
+    buffer, _, _ = loop.given
+    held = sum(x.nbytes for x in jax.tree.leaves(buffer.rows))
     state = sum(x.nbytes for x in jax.tree.leaves(loop.state))
-    assert found.temporary < 0.5 * held
+    # Counted: 5.4 MB beside a buffer of 9.2 MB, for batches of 256.
+    assert found.temporary < 0.8 * held
     # The state takes the place of the one that was given.
     assert found.results < 0.5 * state
 
@@ -102,8 +99,34 @@ def test_memory_of_rollouts_grows_in_proportion():
     assert many.temporary < 4.5 * few.temporary + 2**20
 
 
+@pytest.mark.slow
+def test_updates_are_within_reach_of_the_ceiling():
+    loop, compiled = update_program()
+    run, task = made()
+    state, epoch = jax.tree.map(jnp.copy, loop.state), 0
+
+    def learn():
+        nonlocal state, epoch
+        key, epoch = jax.random.fold_in(jax.random.key(3), epoch), epoch + 1
+        state, metrics = compiled(state, key, loop.given)
+        jax.block_until_ready((state, metrics))
+
+    with optimised():
+        product = ceiling.product(1024)
+    times = timing.interleaved({"ours": learn, "ceiling": product.run}, 5)
+    each = flops.update(run.agent, task.space, run.reward)
+    fields = bound_by_products(
+        times["ours"], times["ceiling"], UPDATES, each, product.flops
+    )
+    # Measured: 60 to 80 %. The best repeat: another process may take a core.
+    assert fields["share"].most > 0.15
+    assert epoch == 6
+
+
 def test_many_epochs_are_one_trace():
-    loop, _, _ = update_program()
+    config = Update(updates=1, batch=8, hidden=8)
+    run = update.configured(config)
+    loop = update.make_loop(run, problem.make(run, stays=10, hours=24))
     traces = []
 
     @jax.jit
@@ -115,25 +138,7 @@ def test_many_epochs_are_one_trace():
     for epoch in range(3):
         key = jax.random.fold_in(jax.random.key(3), epoch)
         state, _ = improve(state, key, loop.given)
-    assert len(traces) == 1 == len(update_program()[2])
-
-
-def test_an_update_is_within_reach_of_the_ceiling():
-    run = update.configured(Update(updates=10))
-    task = problem.make(run, stays=20, hours=24)
-    with optimised():
-        product = ceiling.product(1024)
-        times = timing.interleaved(
-            {
-                "ours": update.running(update.make_loop(run, task)),
-                "ceiling": product.run,
-            },
-            5,
-        )
-    each = flops.update(run.agent, task.space, run.reward)
-    fields = bound_by_products(times["ours"], times["ceiling"], 10, each, product.flops)
-    # Measured: 60 to 80 %. The best repeat: another process may take a core.
-    assert fields["share"].most > 0.15
+    assert len(traces) == 1
 
 
 def test_the_counts_tell_programs_apart():

@@ -1,11 +1,12 @@
 """Every piece at a tiny size, the script around them, and what it writes."""
 
 import dataclasses
+import functools
 import json
 import pathlib
-import shutil
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from absl import flags
@@ -19,14 +20,18 @@ from experiments.benchmark import (
     machine,
     pieces,
     problem,
+    program,
+    schedule,
     seeds,
     startup,
     tables,
+    timing,
 )
 from experiments.benchmark.row import Row
 from experiments.benchmark.timing import Spread
 from omgrl_jax.runtime import flags as config_flags
 
+KEY = jax.random.key(0)
 TINY = (
     "--world_hidden=8",
     "--world_outcome_hidden=8",
@@ -49,21 +54,13 @@ SIZES = {
     "rollouts": config.Rollouts(
         states=(10, 20), horizon=3, members=2, hidden=8, policy_hidden=8
     ),
-    "schedule": config.Schedule(epochs=3, interval=2),
-    "seeds": config.Seeds(seeds=4, flags=TINY),
+    "schedule": config.Schedule(epochs=2, interval=2, flags=TINY),
     "guardian": config.Guardian(points=2048, queries=10, width=3),
     "iql": config.Iql(updates=2, batch=8, hidden=(8,)),
     "patients": config.Patients(patients=(3, 6), hours=4),
-    "accelerator": config.Accelerator(
-        seeds=(1, 2),
-        precisions=("float32", "bfloat16"),
-        compared_epochs=2,
-        side=16,
-        flags=TINY,
-    ),
 }
 # These have tests of their own.
-APART = {"startup", "tables", "growth", "planner"}
+APART = {"startup", "tables", "growth", "planner", "accelerator", "seeds"}
 
 
 def test_every_part_of_the_settings_is_a_piece():
@@ -73,9 +70,14 @@ def test_every_part_of_the_settings_is_a_piece():
         assert dataclasses.is_dataclass(getattr(config.Settings(), name))
 
 
+@functools.cache
+def measured(name):
+    return pieces.PIECES[name].measure(SIZES[name], 2)
+
+
 @pytest.mark.parametrize("name", SIZES)
 def test_a_piece_measures(name):
-    rows = pieces.PIECES[name].measure(SIZES[name], 2)
+    rows = measured(name)
     assert {row.piece for row in rows} == {name}
     assert len({(row.what, row.at) for row in rows}) == len(rows)
     for row in rows:
@@ -93,66 +95,121 @@ TARGETS = {
     "rollouts": (None, 4e5),
     "iql": (0.60, None),
     "patients": (None, 2e6),
-    "seeds": (None, 1.9),
 }
 
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_targets_are_the_stated_ones(name):
-    first = pieces.PIECES[name].measure(SIZES[name], 1)[0]
+    first = measured(name)[0]
     assert (first.share_target, first.target) == TARGETS[name]
     assert first.met is not None
 
 
 def test_a_part_of_the_schedule_has_no_target_and_the_whole_has(monkeypatch):
-    part = pieces.PIECES["schedule"].measure(SIZES["schedule"], 1)[0]
+    part = measured("schedule")[0]
     assert part.target is None and part.met is None
-    from experiments.benchmark import schedule
-
     monkeypatch.setattr(schedule, "running", lambda *given: lambda: given)
     whole = schedule.measure(config.Schedule(), 1)[0]
     assert whole.target == 1.2 and whole.at_most and "500 epochs" in whole.what
 
 
-def test_the_schedule_trains_to_its_end():
-    from experiments.benchmark import schedule
+def test_the_schedule_trains_to_its_end_from_its_start(monkeypatch):
+    calls = []
 
+    def run_interval(algorithm, state, run_key, step, data, length):
+        calls.append((float(state), int(step), length))
+        return state + length, {"epochs": state + length}
+
+    def prepare(*given):
+        return 0, jnp.float32(0.0), "key", "data", None, None
+
+    monkeypatch.setattr(schedule.train, "run_interval", run_interval)
+    monkeypatch.setattr(schedule.train, "_prepare", prepare)
+    learn = schedule.running(None, "data", 5, 2)
+    assert learn()["epochs"] == 5.0
+    assert calls == [(0.0, 0, 2), (2.0, 2, 2), (4.0, 4, 1)]
+    # Each call is a run of its own.
+    assert learn()["epochs"] == 5.0
+
+
+@functools.cache
+def tiny():
     run = problem.recommended(TINY)
     made = problem.make(run, stays=10, hours=8)
-    algorithm = problem.omg_rl(run, made)
-    learn = schedule.running(algorithm, made.data, 3, 2)
-    first = learn()
-    # From 0 to 2, then to 3; a second call begins anew.
-    assert first["critic/bellman"].shape == (1,)
-    jax.tree.map(np.testing.assert_array_equal, first, learn())
+    return problem.omg_rl(run, made), made.data
 
 
-def test_memory_of_more_seeds_is_counted_over_all_devices():
-    run = problem.recommended(TINY)
-    made = problem.make(run, stays=10, hours=8)
-    algorithm = problem.omg_rl(run, made)
-    many, one = (
-        interval.make(algorithm, interval.members(n), made.data, 1) for n in (4, 1)
-    )
-    assert (many.devices, one.devices) == (min(4, jax.local_device_count()), 1)
-    assert seeds.memory(many) == many.devices * many.program.peak
-    assert seeds.memory(many) > seeds.memory(one)
-
-
-def test_intervals_go_on_where_they_stopped():
-    run = problem.recommended(TINY)
-    made = problem.make(run, stays=10, hours=8)
-    own = interval.make(problem.omg_rl(run, made), jax.random.key(0), made.data, 2)
-    one, other = own.run(), own.run()
-    assert one["critic/bellman"].shape == (2,)
+def test_intervals_go_on_where_they_stopped_and_their_memory_is_counted():
+    algorithm, data = tiny()
+    many = interval.make(algorithm, interval.members(2), data, 2)
+    one, other = many.run(), many.run()
+    assert one["critic/bellman"].shape == (2, 2)
     assert not np.array_equal(one["critic/bellman"], other["critic/bellman"])
+    assert many.devices == min(2, jax.local_device_count())
+    assert seeds.memory(many) == many.devices * many.program.peak
+    first = jax.tree.leaves(jax.eval_shape(algorithm.init, KEY, data))
+    state = sum(x.size * x.dtype.itemsize for x in first)
+    assert many.program.peak > state
 
 
-def test_the_largest_difference_is_found():
-    one = {"a": np.array([9.0, 1.0]), "b": np.array([0.0, -3.0])}
-    other = {"a": np.array([0.0, 1.5]), "b": np.array([0.0, -4.0])}
-    # Of the last epoch: .5 / 2 and 1 / 4 are level, then b moves further.
-    other["b"] = np.array([0.0, -5.0])
+def test_seeds_are_compared_and_each_more_costs_memory(monkeypatch):
+    size = {1: 100, 2: 140, 4: 220}
+
+    def make(algorithm, keys, data, epochs):
+        count = keys.shape[0]
+        # Half of that on each of two devices.
+        own = program.Program(1, 1, size[count] * 2**20 // 2, 0, 0)
+        return interval.Interval(lambda: None, own, 2)
+
+    def times(callables, repeats):
+        return {n: timing.Times((2.0 if n == "4" else 1.0,)) for n in callables}
+
+    monkeypatch.setattr(seeds.interval, "make", make)
+    monkeypatch.setattr(seeds.timing, "interleaved", times)
+    rows = seeds.measure(config.Seeds(seeds=4, flags=TINY), 1)
+    # Four seeds in twice the time of one.
+    assert rows[0].value.median == 2.0 and rows[0].met and rows[0].target == 1.9
+    assert [r.value.median for r in rows if r.unit == "epochs/s"] == [1.0, 2.0, 2.0]
+    assert [r.value.median for r in rows if r.unit == "MiB"] == [40.0, 40.0]
+
+
+def test_precisions_are_asked_for_and_compared(monkeypatch):
+    asked = []
+
+    def make(algorithm, keys, data, epochs):
+        precision = jax.config.jax_default_matmul_precision
+        asked.append((precision, keys.shape[0]))
+        off = 0.5 if precision == "bfloat16" else 0.0
+
+        def run():
+            return {"a": np.full((2, 1), 1.0), "b": np.array([[3.0], [1.0 + off]])}
+
+        own = program.Program(1, 1, 2**20, 0, 0)
+        return interval.Interval(run, own, 1)
+
+    monkeypatch.setattr(accelerator.interval, "make", make)
+    sizes = config.Accelerator(
+        seeds=(2, 4), precisions=("float32", "bfloat16"), side=16, flags=TINY
+    )
+    rows = accelerator.measure(sizes, 2)
+    assert asked == [(p, n) for p in ("float32", "bfloat16") for n in (2, 4)]
+    assert [row.at for row in rows] == [2, 4, 2, 4, None]
+    # .5 over 1 + 1.
+    assert rows[-1].value.median == 0.25 and "b, after 3 epochs" in rows[-1].note
+    assert all(row.share.least > 0 for row in rows[:-1])
+
+
+@pytest.mark.slow
+def test_a_sweep_runs_at_a_lower_precision():
+    sizes = config.Accelerator((1,), ("float32", "bfloat16"), side=16, flags=TINY)
+    rows = accelerator.measure(sizes, 1)
+    assert len(rows) == 3 and rows[0].value.least > 0
+
+
+def test_the_largest_difference_is_of_the_last_epoch():
+    one = {"a": np.array([[9.0, 1.0]]), "b": np.array([[0.0, -3.0]])}
+    other = {"a": np.array([[0.0, 1.4]]), "b": np.array([[0.0, -5.0]])}
+    # .4 / 2 and 2 / 4.
     assert accelerator.difference(one, other) == ("b", 0.5)
 
 
@@ -163,26 +220,56 @@ def test_powers_are_slopes_of_logarithms():
     assert growth.power((3,), [1.0]) is None
 
 
-def test_growth_measures_along_everything_and_draws(tmp_path):
+LIMITS = config.Growth(
+    stays=(10, 20), seeds=(3,), members=(2,), horizon=(4,), batch=(9,), hidden=8
+)
+
+
+def test_growth_changes_one_thing_at_a_time(monkeypatch):
+    built = {}
+
+    def remember(kind):
+        def build(run, count):
+            return kind, run, count
+
+        return build
+
+    monkeypatch.setattr(growth, "_epoch", remember("epoch"))
+    monkeypatch.setattr(growth, "_fit", remember("fit"))
+    for name, build in growth.ALONG.items():
+        built[name] = build(LIMITS, getattr(LIMITS, name)[0])
+    kinds = {name: kind for name, (kind, *_) in built.items()}
+    assert [n for n, kind in kinds.items() if kind == "fit"] == ["stays", "members"]
+    assert built["stays"][2] == 10 and built["seeds"][2] == 3
+    assert built["members"][1].fit.members == 2
+    assert built["horizon"][1].rollout.horizon == 4
+    assert built["batch"][1].agent.batch_size == 9
+    assert all(run.agent.actor_hidden == (8, 8) for _, run, _ in built.values())
+
+
+def test_growth_measures_and_draws(monkeypatch, tmp_path):
     pytest.importorskip("matplotlib")
-    sizes = config.Growth(
-        stays=(10, 20), seeds=(1,), members=(1,), horizon=(2,), batch=(8,), hidden=8
-    )
-    rows = growth.measure(sizes, 1)
-    assert {row.against for row in rows} == set(growth.ALONG)
+    monkeypatch.setattr(growth, "ALONG", {"stays": growth.ALONG["stays"]})
+    rows = growth.measure(LIMITS, 1)
     points = [r for r in rows if r.against == "stays" and r.at is not None]
-    assert [r.at for r in points if r.unit == "MiB"] == [10, 20]
     memory = {r.at: r.value.median for r in points if r.unit == "MiB"}
-    assert memory[20] > memory[10]
+    assert set(memory) == {10, 20} and memory[20] > memory[10]
     assert sum("power" in r.what for r in rows) == 2
     path = growth.draw(rows, tmp_path)
     text = path.read_text()
     assert path.name == "growth.svg" and "<svg" in text and len(text) > 10_000
 
 
+@pytest.mark.slow
+def test_epochs_of_more_seeds_take_more_memory():
+    one, other = (growth.along_seeds(LIMITS, n) for n in (1, 2))
+    assert other.memory > one.memory
+    assert np.isfinite(one.run()["critic/bellman"]).all()
+
+
 def test_tables_are_generated_converted_and_kept(tmp_path):
     pytest.importorskip("duckdb")
-    sizes = config.Tables(rows=40_000, kinds=("parquet",), folder=str(tmp_path))
+    sizes = config.Tables(400_000, ("parquet",), 2, str(tmp_path))
     rate, whole, peak = tables.measure(sizes, 1)
     assert (tmp_path / "parquet" / "CHARTEVENTS.parquet").is_file()
     assert rate.target == 4e6 and rate.value.median > 0 and whole.value.median > 0
@@ -275,7 +362,7 @@ def test_the_script_writes_after_each_piece(monkeypatch, tmp_path, capsys):
     assert list(told["seconds"]) == ["iql"] and "command" in told
     assert drawn == [(1, tmp_path)]
     assert "NO" in capsys.readouterr().out
-    assert shutil.os.listdir(tmp_path) == ["bench.json"]
+    assert [path.name for path in tmp_path.iterdir()] == ["bench.json"]
 
 
 def test_flags_choose_pieces_and_sizes():

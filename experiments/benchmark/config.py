@@ -74,10 +74,12 @@ class Schedule:
     Attributes:
       epochs: epochs of a run; 0 for the preset's.
       interval: epochs between two visits of the host.
+      flags: further flags of the run; there is no target for other sizes.
     """
 
     epochs: int = _least(0, 0)
     interval: int = _least(50)
+    flags: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -221,7 +223,7 @@ class Accelerator:
       precisions: names that `jax.default_matmul_precision` knows, the first being what
         others are compared with.
       epochs: epochs of one timed call.
-      compared_epochs: epochs after which metrics are compared.
+      compared: calls after which metrics are compared.
       side: side of the matrices of the ceiling, one for each precision.
       flags: further flags of the run, such as smaller networks.
     """
@@ -229,7 +231,7 @@ class Accelerator:
     seeds: tuple[int, ...] = (1, 4)
     precisions: tuple[str, ...] = ("float32", "tensorfloat32", "bfloat16")
     epochs: int = _least(1)
-    compared_epochs: int = _least(3)
+    compared: int = _least(3)
     side: int = _least(2048)
     flags: tuple[str, ...] = ()
 

@@ -14,6 +14,7 @@ from experiments.benchmark import ceiling, flops, problem, timing
 from experiments.benchmark.config import Schedule
 from experiments.benchmark.row import Row, bound_by_products
 from experiments.config import RunConfig, preset
+from omgrl_jax.runtime import flags as config_flags
 from omgrl_jax.runtime import train
 from omgrl_jax.types import Algorithm
 
@@ -52,7 +53,8 @@ def measure(config: Schedule, repeats: int) -> list[Row]:
       config: sizes.
       repeats: timed repeats.
     """
-    run = preset("authors", RunConfig())
+    usual = preset("authors", RunConfig())
+    run = config_flags.changed(usual, list(config.flags))
     epochs = config.epochs or run.epochs
     made = problem.make(run)
     algorithm, product = problem.omg_rl(run, made), ceiling.product()
@@ -67,7 +69,7 @@ def measure(config: Schedule, repeats: int) -> list[Row]:
     fields = bound_by_products(
         times["ours"], times["ceiling"], epochs, each, product.flops
     )
-    whole = epochs == run.epochs
+    whole = epochs == usual.epochs and not config.flags
     fields |= {"value": times["ours"].scaled(1.0), "flops": epochs * each}
     return [
         Row(
