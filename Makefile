@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 DEMO := runs/demo
 WORKERS ?= 2
 
-.PHONY: help setup test demo lint types clean
+.PHONY: help setup test demo bench lint types clean
 
 help: ## Say what each command does.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -34,6 +34,9 @@ demo: setup ## Run the whole method on 600 virtual patients; ends with a report.
 	$(PY) -m data_prep.virtual --stays=600 --seed=0 --out=$(DEMO)/cohort
 	$(PY) -m experiments.omg_rl --dataset=$(DEMO)/cohort --out=$(DEMO)/omg_rl \
 	  --flagfile=experiments/presets/recommended.flags $(ARGS)
+
+bench: setup ## Time every part beside its targets; minutes, writes runs/bench/bench.json.
+	$(PY) -m experiments.benchmark --out=runs/bench/bench.json $(ARGS)
 
 lint: setup ## Check style and format with ruff.
 	$(PY) -m ruff check .

@@ -1,13 +1,15 @@
 """The planner's benchmark scores what it says, and refuses to time another sum."""
 
-import itertools
-
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import benchmark_planner
+from experiments.benchmark import planner
+from experiments.benchmark.config import Planner
+from experiments.benchmark.controls import torch_planner
 from omgrl_jax.envs import control
+
+SMALL = Planner(members=(2,), width=4, plans=6, horizon=12)
 
 
 def by_hand(own, plans):
@@ -32,35 +34,39 @@ def by_hand(own, plans):
 
 
 def test_what_is_timed_is_the_sum_over_a_plan():
-    own = benchmark_planner.simulator(2, 4)
+    own = planner.simulator(2, 4)
     plans = np.random.default_rng(1).integers(3, size=(5, 12))
     task = control.mountain_car()
-    found = benchmark_planner.score(task, own, jnp.asarray(plans, jnp.int32))
+    found = planner.score(task, own, jnp.asarray(plans, jnp.int32))
     np.testing.assert_allclose(found, by_hand(own, plans), rtol=1e-4)
     assert np.ptp(found) > 1e-3
-
-
-def test_the_rate_is_of_the_fastest_run_after_the_first(monkeypatch):
-    ticks = itertools.chain([0.0, 4.0, 10.0, 12.0, 20.0, 25.0])
-    monkeypatch.setattr(benchmark_planner.time, "perf_counter", lambda: next(ticks))
-    runs = []
-    assert benchmark_planner.rate(lambda: runs.append(1), 100, 3) == 50.0
-    assert len(runs) == 4
 
 
 def test_another_sum_is_not_compared(monkeypatch):
     def other(own):
         return lambda plans: np.asarray(by_hand(own, plans)) + error
 
-    monkeypatch.setattr(benchmark_planner, "torch_score", other)
+    monkeypatch.setattr(torch_planner, "make", other)
     error = 0.0
-    here, there = benchmark_planner.measure(1, 4, 3, 6, 1)
-    assert here > there > 0
+    own, beside = planner.measure(SMALL, 1)
+    assert own.value.median > 0 and beside.value.median > 0
     error = 0.1
     with pytest.raises(RuntimeError, match="score the same plans differently"):
-        benchmark_planner.measure(1, 4, 3, 6, 1)
+        planner.measure(SMALL, 1)
+
+
+def test_plans_that_all_score_alike_prove_nothing():
+    with pytest.raises(RuntimeError, match="differently"):
+        planner.check(np.ones(3), np.ones(3))
+
+
+def test_without_pytorch_the_row_says_so(monkeypatch):
+    monkeypatch.setattr(torch_planner, "make", lambda own: None)
+    own, beside = planner.measure(SMALL, 1)
+    assert own.flops == 12 * 2 * 2 * (2 * 4 + 4 * 6)
+    assert beside.value is None and "not installed" in beside.note
 
 
 def test_pytorch_scores_the_same_plans_alike():
     pytest.importorskip("torch")
-    assert all(rate > 0 for rate in benchmark_planner.measure(2, 4, 6, 12, 1))
+    assert all(row.value.least > 0 for row in planner.measure(SMALL, 1))

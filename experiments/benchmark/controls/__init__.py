@@ -1,0 +1,1 @@
+"""What the parts are timed against: the same work as others do it."""

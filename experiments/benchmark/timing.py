@@ -1,0 +1,86 @@
+"""Times of several callables side by side, so that ratios hold on a busy machine.
+
+A machine that is shared is fast in one second and slow in the next. Each repeat times
+every callable once, in turn: a ratio is taken within a repeat, then its median over
+the repeats.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+Clock = Callable[[], float]
+
+
+class Spread(NamedTuple):
+    """A quantity over repeats.
+
+    Attributes:
+      least: smallest value.
+      median: the value that counts.
+      most: largest value.
+    """
+
+    least: float
+    median: float
+    most: float
+
+
+class Times(NamedTuple):
+    """Seconds of one callable.
+
+    Attributes:
+      seconds: one number for each repeat, in their order.
+    """
+
+    seconds: tuple[float, ...]
+
+    def rate(self, units: float) -> Spread:
+        """Units a second, of a callable that does so many."""
+        return spread([units / s for s in self.seconds])
+
+    def ratio(self, other: "Times") -> Spread:
+        """How many times as fast this one is as another of the same repeats."""
+        pairs = zip(self.seconds, other.seconds, strict=True)
+        return spread([theirs / own for own, theirs in pairs])
+
+    def scaled(self, factor: float) -> Spread:
+        """Seconds times a factor, such as one over the number of runs."""
+        return spread([factor * s for s in self.seconds])
+
+
+def spread(values: list[float]) -> Spread:
+    """Least, median and most of some values."""
+    return Spread(min(values), float(np.median(values)), max(values))
+
+
+def interleaved(
+    callables: Mapping[str, Callable[[], object]],
+    repeats: int,
+    clock: Clock = time.perf_counter,
+) -> dict[str, Times]:
+    """Times callables in turn, again and again.
+
+    Args:
+      callables: by name; each ends when its work is done, not when it is queued. The
+        first call of each, which compiles, does not count.
+      repeats: how often each is timed.
+      clock: seconds.
+
+    Returns:
+      Times by name.
+    """
+    for run in callables.values():
+        run()
+    seconds: dict[str, list[float]] = {name: [] for name in callables}
+    names = list(callables)
+    for repeat in range(repeats):
+        # Each goes first in turn: what runs before leaves its mark on caches.
+        first = repeat % len(names)
+        for name in names[first:] + names[:first]:
+            begun = clock()
+            callables[name]()
+            seconds[name].append(clock() - begun)
+    return {name: Times(tuple(found)) for name, found in seconds.items()}
