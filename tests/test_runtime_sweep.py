@@ -59,6 +59,12 @@ def test_batched_members_equal_single_runs_up_to_rounding(strategy, count):
     )
 
 
+def test_keys_may_be_results_where_a_device_has_no_member_left():
+    keys = jax.random.split(jax.random.key(3), 3)
+    found = jax.jit(lambda k: sweep.sweep(lambda m, d: m, k, 0.0, "shard"))(keys)
+    assert (jax.random.key_data(found) == jax.random.key_data(keys)).all()
+
+
 def test_members_differ():
     state = swept(3, "shard")["state"]
     assert len({row.tobytes() for row in state}) == 3

@@ -78,6 +78,8 @@ def test_what_a_program_asks_for_while_it_is_traced_is_found():
         scaled = config.method.weight * jnp.ones(config.part.width)
         return scaled if config.method_two.weight > 1 else -scaled
 
-    assert traced.takes_arrays(run, "method_weight")
-    assert not traced.takes_arrays(run, "part_width")
-    assert not traced.takes_arrays(run, "method_two_weight")
+    assert traced.take_arrays(run, ["method_weight"])
+    assert traced.take_arrays(run, [])
+    assert not traced.take_arrays(run, ["part_width"])
+    assert not traced.take_arrays(run, ["method_two_weight"])
+    assert not traced.take_arrays(run, ["method_weight", "part_width"])

@@ -9,19 +9,37 @@ from experiments.sweep import chunks
 OUT = jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating")
 
 
+def on(monkeypatch, backend, devices):
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    monkeypatch.setattr(jax, "local_device_count", lambda: devices)
+
+
 @pytest.mark.parametrize(
-    ("each", "members", "devices", "free", "wanted"),
+    ("members", "devices", "fit", "wanted"),
     [
-        (10, 64, 2, 10_000, 64),  # all fit
-        (10, 64, 2, 30 * 40, 32),  # 40 would fit: two even chunks
-        (10, 7, 2, 30 * 4, 4),  # 4 + 3, each device two
-        (10, 5, 2, 30 * 3, 3),  # 4 would suit two devices, but do not fit
-        (10, 5, 2, 0, 1),  # nothing fits: one is tried
-        (10, 3, 8, 10_000, 3),  # fewer than devices
+        (64, 1, 1000, 64),  # all fit
+        (64, 1, 40, 32),  # two even chunks
+        (7, 2, 4, 4),  # 4 and 3, each device two
+        (5, 2, 3, 2),  # 3 would fit, but each device would hold all of them
+        (5, 2, 100, 6),  # one place more, so that they divide
+        (65, 8, 100, 72),
+        (5, 2, 0, 1),  # nothing fits: one is tried
+        (3, 8, 100, 3),  # fewer than devices
     ],
 )
-def test_chunks_are_even_and_fit(each, members, devices, free, wanted):
-    assert chunks.size(each, members, devices, free) == wanted
+def test_chunks_of_accelerators_are_even_and_divide(
+    monkeypatch, members, devices, fit, wanted
+):
+    on(monkeypatch, "gpu", devices)
+    assert chunks.size(10, members, 30 * fit) == wanted
+
+
+def test_chunks_of_a_cpu_are_small_enough_to_lose(monkeypatch):
+    on(monkeypatch, "cpu", 2)
+    assert chunks.size(10, 64, 10**9) == 8
+    assert chunks.size(10, 10, 10**9) == 5
+    assert chunks.size(10, 3, 10**9) == 3
+    assert chunks.size(10, 3, 60) == 2
 
 
 def test_bytes_are_counted_with_keys():
@@ -30,7 +48,8 @@ def test_bytes_are_counted_with_keys():
     assert chunks.bytes_of(jax.eval_shape(lambda: tree)) == 64
 
 
-def test_memory_that_runs_out_halves_the_chunk(caplog):
+def test_memory_that_runs_out_halves_the_chunk(caplog, monkeypatch):
+    on(monkeypatch, "gpu", 1)
     tried = []
 
     def work(members):

@@ -13,9 +13,9 @@ from test_omg_rl_script import ROOT, SMALL, Script
 from test_runtime_hosts import free_port
 
 from data_prep import virtual
-from experiments import cells, training
+from experiments import cells, fitting, training
 from experiments.config import RunConfig
-from experiments.sweep import grid, study
+from experiments.sweep import grid, programs, study
 from experiments.sweep.config import SweepConfig
 from omgrl_jax.runtime import flags as config_flags
 from omgrl_jax.runtime import train
@@ -36,10 +36,13 @@ def cohort(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def problem(cohort):
-    config = small()
-    task = cells.Study(str(cohort), cohort).task(config)
-    return study.problem_of(config, task)
+def task(cohort):
+    return cells.Study(str(cohort), cohort).task(small())
+
+
+@pytest.fixture(scope="module")
+def problem(task):
+    return study.problem_of(small(), task)
 
 
 def settings(text, problem, method="omg_rl"):
@@ -59,11 +62,15 @@ def test_a_grid_is_every_combination_by_the_names_of_flags(problem):
     assert len(settings("", problem)) == 1
 
 
-def test_a_hash_names_all_but_the_seeds():
-    one, same, other = small(), small(seeds=5, first_seed=3), small(epochs=7)
-    names = [grid.config_hash(c, "data") for c in (one, same, other)]
-    assert names[0] == names[1] != names[2]
-    assert grid.config_hash(one, "others") != names[0]
+def test_a_hash_names_what_a_result_depends_on(problem):
+    def named(data="data", **changes):
+        return grid.settings(small(**changes), "omg_rl", "", problem, data)[0].hash
+
+    usual = named()
+    assert usual == named(seeds=5, first_seed=3, interval=1)
+    assert usual == named(soften=0.3, cql_conservatism=9.0)
+    assert usual not in (named("others"), named(epochs=7), named(patients=9))
+    assert usual not in (named(world_hidden=9), named(agent_discount=0.5))
 
 
 @pytest.mark.parametrize(
@@ -94,6 +101,52 @@ def test_what_reaches_a_method_is_found_by_asking(problem):
     own = grid.reached(small(), "omg_rl", problem)
     assert {"rollout_horizon", "reward_hidden", "limits_most"} <= own
     assert "reward_regression_penalty" not in own
+
+
+def plan(text, problem, task, method="omg_rl", **changes):
+    config = small(algorithms=method, **changes)
+    world, _, _ = fitting.make(config, task.space)
+    data = programs.shapes(config, task, world)
+    found = grid.settings(config, method, text, problem, "hash")
+    return [
+        (one.batched, len(one.settings))
+        for one in programs.plan(method, found, problem, data)
+    ]
+
+
+def test_numbers_share_a_program_and_shapes_do_not(problem, task):
+    text = "penalty=0,0.5;agent_batch_size=16,8;agent_critic_learning_rate=1e-3,1e-4"
+    shared = ("omg_rl_penalty", "agent_critic_learning_rate")
+    assert plan(text, problem, task) == [(shared, 4), (shared, 4)]
+    # What asks for its number while it is traced is compiled in, alone.
+    text = "agent_max_gradient_norm=1,2;conservatism=0,1"
+    assert plan(text, problem, task) == [(("omg_rl_conservatism",), 2)] * 2
+    assert plan("", problem, task) == [((), 1)]
+
+
+@pytest.mark.parametrize(
+    ("method", "text", "name"),
+    [
+        ("sac", "cql_conservatism=0.5,1", "cql_conservatism"),
+        ("ddqn", "bcq_threshold=0,0.3", "bcq_threshold"),
+        ("omg_rl", "guardian_coverage=0.9,0.95", "guardian_coverage"),
+    ],
+)
+def test_settings_that_change_nothing_are_refused(problem, task, method, text, name):
+    with pytest.raises(ValueError, match=f"{method} makes no use of {name}"):
+        plan(text, problem, task, method)
+
+
+@pytest.mark.slow
+def test_each_member_is_judged_by_its_own_policy(cohort, tmp_path):
+    """The temperature of IQ-Learn's policy is no part of its parameters."""
+    config = small(algorithms="iq_learn", epochs=1, interval=1)
+    sweep_config = SweepConfig("iq_learn", "temperature=0.01,100")
+    with jax.debug_key_reuse(False):
+        table = study.run(sweep_config, config, str(cohort), tmp_path, True)
+    found = table[table["metric"] == "records/log_prob"]
+    by = found.set_index("iq_learn_temperature")["value"]
+    assert by[100.0] == pytest.approx(-np.log(6), abs=1e-2) and by[0.01] < -2.0
 
 
 def run(cohort, out, text, config):
@@ -131,7 +184,10 @@ def test_members_equal_single_runs_and_only_new_ones_are_trained(
     alone = training.train_all(
         single, loader.task(single), loader.models(single), tmp_path / "single"
     )["omg_rl"]
-    folder = tmp_path / "members" / grid.config_hash(single, loader.task(single).hash)
+    last = both[
+        (both["omg_rl_penalty"] == 0.5) & (both["reward_hidden"].map(tuple) == (8,))
+    ]
+    folder = tmp_path / "members" / last["configuration"].iloc[0]
     with (
         np.load(tmp_path / "single/model/seed_2/omg_rl.npz") as wanted,
         np.load(folder / "seed_2_omg_rl.npz") as found,

@@ -13,6 +13,9 @@ from omgrl_jax.runtime.errors import RunError
 Member = TypeVar("Member")
 Found = TypeVar("Found")
 
+# Members of a CPU run one after the other: more of them at once gain nothing, and a
+# chunk that is killed is lost.
+_MOST_EACH = 4
 # A member's state and models stand there up to three times: as the host made them, on
 # the device, and where an interval's results are written.
 _COPIES = 3
@@ -25,26 +28,38 @@ class TooLargeError(RunError):
     """Not even one member fits the device."""
 
 
-def size(bytes_each: int, members: int, devices: int, free: int) -> int:
+def size(bytes_each: int, members: int, free: int) -> int:
     """How many members run at once.
 
-    Chunks are even, so that few of the last one's places are filled with repeats, and
-    where there are enough members each device gets as many as the others.
+    Chunks are even, so that few of the last one's places are filled with repeats.
 
     Args:
       bytes_each: memory of a member's state and models.
       members: how many there are.
-      devices: local devices that share them.
       free: bytes that may be used, of all devices together.
 
     Returns:
-      From 1 to `members`.
+      From 1 to `members`, or a little more where `rounded` says so.
     """
     fit = max(1, free // max(1, _COPIES * bytes_each))
+    if jax.default_backend() == "cpu":
+        fit = min(fit, _MOST_EACH * jax.local_device_count())
     chunks = -(-members // fit)
-    even = -(-members // chunks)
-    whole = -(-even // devices) * devices
-    return min(members, whole if whole <= fit else even)
+    return rounded(-(-members // chunks), fit)
+
+
+def rounded(count: int, most: int) -> int:
+    """A number of members that accelerators can divide evenly: else each holds all.
+
+    Args:
+      count: members; where there are fewer than accelerators, some have none.
+      most: as many as fit.
+    """
+    devices = jax.local_device_count()
+    if jax.default_backend() == "cpu" or count <= devices:
+        return count
+    up = -(-count // devices) * devices
+    return up if up <= most else up - devices
 
 
 def free_bytes() -> int:
@@ -98,7 +113,7 @@ def run(
                     "(--rollout_rollouts, --rollout_kept_epochs) or fewer stays "
                     "(--train_stays)"
                 ) from error
-            at_once = -(-at_once // 2)
+            at_once = rounded(-(-at_once // 2), at_once - 1)
             logging.warning(
                 "Out of memory: going on with chunks of %d members", at_once
             )

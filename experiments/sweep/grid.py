@@ -5,7 +5,7 @@ import difflib
 import hashlib
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 from absl import flags
@@ -15,8 +15,9 @@ from omgrl_jax.runtime import flags as config_flags
 
 # Settings of the run that reach every method, beside the models'.
 _EVERYWHERE = ("state", "train_stays", "epochs")
-# Neither the result of a seed nor what it is compared with depends on them.
-_NOT_A_SETTING = ("seeds", "first_seed", "interval")
+_OF_THE_SWEEP = ("seeds", "first_seed", "interval")
+# How members are judged.
+_JUDGED_BY = ("patients", "hours", "shifted_patients", "model_hours")
 
 
 class Setting(NamedTuple):
@@ -74,20 +75,24 @@ def settings(
             raise ValueError(f"--grid={grid}: {error}") from error
         plain = config_flags.flatten(changed)
         values = {name: plain[name] for name in axes}
-        found.append(Setting(values, changed, config_hash(changed, dataset_hash)))
+        names = {"algorithms", *_JUDGED_BY, *reached(changed, method, problem)}
+        found.append(
+            Setting(values, changed, config_hash(changed, dataset_hash, names))
+        )
     if len({one.hash for one in found}) < len(found):
         raise ValueError(f"--grid={grid}: a value is named twice")
     return found
 
 
-def config_hash(config: RunConfig, dataset_hash: str) -> str:
+def config_hash(config: RunConfig, dataset_hash: str, names: Collection[str]) -> str:
     """A name for all that a seed's result depends on, beside the seed.
 
     Args:
       config: the configuration.
       dataset_hash: content hash of the dataset.
+      names: settings on which the result depends.
     """
-    plain = {n: v for n, v in flat(config).items() if n not in _NOT_A_SETTING}
+    plain = {n: v for n, v in flat(config).items() if n in names}
     text = json.dumps({**plain, "dataset": dataset_hash}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -131,15 +136,13 @@ def _axes(
     return axes
 
 
-def _full_name(
-    short: str, config: RunConfig, method: str, known: Sequence[str] | set[str]
-) -> str:
+def _full_name(short: str, config: RunConfig, method: str, known: set[str]) -> str:
     every = config_flags.flatten(config)
     own = [short, *(n for n in known if n == f"{method}_{short}")]
     for name in own:
         if name in known:
             return name
-    if short in _NOT_A_SETTING:
+    if short in _OF_THE_SWEEP:
         raise ValueError(f"--grid: {short} is a flag of the sweep: --{short}")
     if short in every:
         raise ValueError(f"--grid: what {method} learns does not depend on {short}")

@@ -1,6 +1,6 @@
 """From settings to compiled programs: what can be a number of a member, and is."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -8,6 +8,10 @@ import jax
 from experiments import training
 from experiments.config import ALGORITHMS, Problem, RunConfig
 from experiments.sweep.grid import Setting
+from experiments.task import Task
+from omgrl_jax.learners import behaviour as behaviour_lib
+from omgrl_jax.models import world_fit
+from omgrl_jax.models.world import World
 from omgrl_jax.runtime import traced
 from omgrl_jax.types import Algorithm, Array, Key, Metrics, Transition
 
@@ -50,11 +54,54 @@ class Held(NamedTuple):
     values: dict[str, Array]
 
 
+def plan(
+    method: str, settings: Sequence[Setting], problem: Problem, data: Any
+) -> list[Program]:
+    """As few programs as the settings need.
+
+    Args:
+      method: the method.
+      settings: settings of a grid that share their models.
+      problem: what the method is built for.
+      data: shapes of the pair (shared data, models of ONE seed) that it is given.
+
+    Returns:
+      The programs, in the order of their first settings.
+
+    Raises:
+      ValueError: if a setting changes nothing.
+    """
+    for name in _differing(settings):
+        if not _matters(name, method, settings, problem, data):
+            raise ValueError(f"--grid: {method} makes no use of {name}")
+    numbers = {n for n in settings[0].values if type(settings[0].values[n]) is float}
+
+    def allowed(program: Program, names: Sequence[str]) -> bool:
+        def run(values: dict[str, Any]) -> Any:
+            config = traced.put(program.config, values)
+            return jax.eval_shape(
+                _epoch(method, config, problem), jax.random.key(0), data
+            )
+
+        return traced.take_arrays(run, names)
+
+    found = []
+    for program in group(settings, numbers):
+        if allowed(program, program.batched):
+            found.append(program)
+            continue
+        alone = {name for name in program.batched if allowed(program, [name])}
+        for part in group(program.settings, alone):
+            fits = allowed(part, part.batched)
+            found += [part] if fits else group(part.settings, set())
+    return found
+
+
 def group(settings: Sequence[Setting], batched: set[str]) -> list[Program]:
     """Settings that differ in batched values alone share a program.
 
     Args:
-      settings: the settings of a grid.
+      settings: the settings.
       batched: names of those that a program takes as numbers.
 
     Returns:
@@ -64,39 +111,60 @@ def group(settings: Sequence[Setting], batched: set[str]) -> list[Program]:
     for one in settings:
         fixed = {n: v for n, v in one.values.items() if n not in batched}
         groups.setdefault(tuple(fixed.items()), []).append(one)
-    found = []
-    for ones in groups.values():
-        differ = [n for n in ones[0].values if len({o.values[n] for o in ones}) > 1]
-        found.append(Program(ones[0].config, tuple(differ), ones))
-    return found
+    return [
+        Program(ones[0].config, tuple(_differing(ones)), ones)
+        for ones in groups.values()
+    ]
 
 
-def batchable(
-    method: str, settings: Sequence[Setting], problem: Problem, data: Any
-) -> set[str]:
-    """Names of the grid's settings that a program can take as numbers.
+def shapes(config: RunConfig, task: Task, world: World) -> Any:
+    """Shapes of what the method is given of one seed, before anything is fitted.
 
     Args:
-      method: the method.
-      settings: the settings of a grid.
-      problem: what it is built for.
-      data: shapes of the pair (shared data, models of ONE seed) that it is given.
+      config: the setting.
+      task: the task.
+      world: functions of the world model.
     """
-    first = settings[0]
-    varied = [n for n in first.values if len({o.values[n] for o in settings}) > 1]
-    numbers = [n for n in varied if all(type(o.values[n]) is float for o in settings)]
+    params = world_fit.shapes(world, config.fit.elites, task.scales)
+    asked = config.behaviour_hidden, task.space, config.behaviour_members
+    outcome = jax.eval_shape(
+        lambda given: world_fit.relabel(world, given, task.train).outcome, params
+    )
+    own = training.Own(params, behaviour_lib.shapes(*asked), outcome)
+    return (task.train, task.validation), own
 
-    def run(values: dict[str, Any]) -> Any:
-        built = ALGORITHMS[method](traced.put(first.config, values), problem)
-        algorithm = training.with_own_models(built)
 
-        def epoch(key: Key, given: Any) -> Any:
-            init_key, update_key = jax.random.split(key)
-            return algorithm.update(algorithm.init(init_key, given), update_key, given)
+def _differing(settings: Sequence[Setting]) -> list[str]:
+    first = settings[0].values
+    return [n for n in first if any(o.values[n] != first[n] for o in settings)]
 
-        return jax.eval_shape(epoch, jax.random.key(0), data)
 
-    return {name for name in numbers if traced.takes_arrays(run, name)}
+def _epoch(method: str, config: RunConfig, problem: Problem) -> Callable[..., Any]:
+    """`(key, data) -> (state, metrics)`, a start and one epoch."""
+    algorithm = training.with_own_models(ALGORITHMS[method](config, problem))
+
+    def epoch(key: Key, given: Any) -> Any:
+        init_key, update_key = jax.random.split(key)
+        return algorithm.update(algorithm.init(init_key, given), update_key, given)
+
+    return epoch
+
+
+def _matters(
+    name: str, method: str, settings: Sequence[Setting], problem: Problem, data: Any
+) -> bool:
+    """Whether values of a setting make programs differ, by those of the others."""
+    if name == "epochs":
+        return True
+    values = {one.values[name] for one in settings}
+    for base in (settings[0], settings[-1]):
+        texts = set()
+        for value in values:
+            epoch = _epoch(method, traced.put(base.config, {name: value}), problem)
+            texts.add(str(jax.make_jaxpr(epoch)(jax.random.key(0), data)))
+        if len(texts) == len(values):
+            return True
+    return False
 
 
 def make(method: str, program: Program, problem: Problem) -> Algorithm:

@@ -12,7 +12,7 @@ import numpy as np
 from absl import logging
 
 from experiments import cells, training
-from experiments.config import Problem, RunConfig
+from experiments.config import ALGORITHMS, Problem, RunConfig
 from experiments.fitting import Fitted, Models
 from experiments.sweep import chunks, members, programs
 from experiments.sweep.grid import Setting
@@ -33,8 +33,8 @@ class Shared(NamedTuple):
       task: the task.
       models: functions of the models, without parameters.
       problem: what methods are built for; one object, by which programs know it.
-      fitted: seed -> its models.
-      own: seed -> what the method is given of them, leaves [1, ...].
+      fitted: seed -> its models, on the host.
+      own: seed -> what the method is given of them, leaves [1, ...], on the host.
     """
 
     task: Task
@@ -67,45 +67,41 @@ def prepare(study: cells.Study, missing: list[Wanted]) -> Shared:
         task=task,
         models=models._replace(fitted=[]),
         problem=Problem(task.space, models.world.dynamics, models.behaviour),
-        fitted={seed: one.fitted[0] for seed, one in each.items()},
-        own={seed: training.own_data(one, task) for seed, one in each.items()},
+        fitted={s: jax.device_get(one.fitted[0]) for s, one in each.items()},
+        own={
+            s: jax.device_get(training.own_data(one, task)) for s, one in each.items()
+        },
     )
 
 
 def run(
-    shared: Shared, method: str, missing: list[Wanted], chunk: int, out: pathlib.Path
+    shared: Shared,
+    method: str,
+    program: programs.Program,
+    missing: list[Wanted],
+    chunk: int,
+    out: pathlib.Path,
 ) -> None:
     """Members that are not there yet; each is kept when its chunk is complete.
 
     Args:
       shared: what they share.
       method: the method.
-      missing: seeds of settings.
+      program: their program.
+      missing: seeds of its settings.
       chunk: members that train at once; 0: as many as memory holds.
       out: where they are kept.
     """
-    settings = list({one.hash: one for one, _ in missing}.values())
-    records = shared.task.train, shared.task.validation
-    first = jax.tree.map(lambda x: x[0], next(iter(shared.own.values())))
-    data = records, first
-    batched = programs.batchable(method, settings, shared.problem, data)
-    for program in programs.group(settings, batched):
-        logging.info("%s", _said(program))
-        hashes = {one.hash for one in program.settings}
-        own = [wanted for wanted in missing if wanted[0].hash in hashes]
-        algorithm = programs.make(method, program, shared.problem)
-        at_once = chunk or _plan(shared, program, algorithm, own)
-        logging.info("Chunks of %d members", min(at_once, len(own)))
+    logging.info("%s", _said(program))
+    algorithm = programs.make(method, program, shared.problem)
+    at_once = chunk or _plan(shared, program, algorithm, missing)
+    logging.info("Chunks of %d members", at_once)
 
-        def work(
-            chunk: list[Wanted],
-            program: programs.Program = program,
-            algorithm: Algorithm = algorithm,
-        ) -> train.Result:
-            return _train(shared, method, program, algorithm, chunk)
+    def work(chunk: list[Wanted]) -> train.Result:
+        return _train(shared, method, program, algorithm, chunk)
 
-        for done, result in chunks.run(own, min(at_once, len(own)), work):
-            _judge(shared, method, algorithm, done, result, out)
+    for done, result in chunks.run(missing, at_once, work):
+        _judge(shared, method, algorithm, done, result, out)
 
 
 def _train(
@@ -125,6 +121,7 @@ def _train(
         interval=program.config.interval,
         description=f"{method}, {len(chunk)} members",
         show=["return/r_psi", "return/r_p", "critic/bellman"],
+        finite=False,  # one member that diverges does not stop the others
     )
     return result._replace(state=jax.device_get(training.without_rows(result.state)))
 
@@ -137,7 +134,7 @@ def _member_data(
         name: jnp.array([one.values[name] for one, _ in chunk], jnp.float32)
         for name in program.batched
     }
-    own = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *every)
+    own = jax.tree.map(lambda *leaves: np.concatenate(leaves), *every)
     return programs.Member(own, values)
 
 
@@ -153,8 +150,7 @@ def _plan(
     records = shared.task.train, shared.task.validation
     state = jax.eval_shape(algorithm.init, jax.random.key(0), (records, one))
     each = chunks.bytes_of(state) + chunks.bytes_of(one)
-    devices = jax.local_device_count()
-    return chunks.size(each, len(missing), devices, chunks.free_bytes())
+    return chunks.size(each, len(missing), chunks.free_bytes())
 
 
 def _judge(
@@ -171,7 +167,10 @@ def _judge(
         states = members.part(result.state, places)
         history = History({m: v[places] for m, v in metrics.items()}, {}, np.zeros(0))
         on_device = jax.tree.map(jnp.asarray, states)
-        trained = Trained(algorithm, on_device, train.Result(None, history))
+        # A policy may depend on a setting that its parameters do not hold.
+        own = ALGORITHMS[method](setting.config, shared.problem)
+        judged = algorithm._replace(policy=own.policy)
+        trained = Trained(judged, on_device, train.Result(None, history))
         models = shared.models._replace(fitted=[shared.fitted[s] for s in seeds])
         config = of_seeds(setting.config, seeds)
         found = members.judge(config, shared.task, models, {method: trained})

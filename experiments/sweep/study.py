@@ -10,9 +10,10 @@ from absl import logging
 
 from experiments import cells, fitting
 from experiments.config import ALGORITHMS, Problem, RunConfig
-from experiments.sweep import grid, members, running
+from experiments.sweep import grid, members, programs, running
 from experiments.sweep.config import SweepConfig
 from experiments.sweep.grid import Setting
+from experiments.sweep.programs import Program
 from experiments.sweep.running import Wanted
 from experiments.task import Task
 from omgrl_jax.runtime import hosts, mappings
@@ -47,21 +48,54 @@ def run(
     task = study.task(config)
     given = (config, sweep.experiment, sweep.grid, problem_of(config, task), task.hash)
     settings = grid.settings(*given)
-    for one in settings:  # what the dataset does not allow stops before any work
-        problem_of(one.config, study.task(one.config))
-    wanted = [(s, seed) for s in settings for seed in hosts.share(config.seed_list)]
+    wanted = hosts.share([(s, seed) for seed in config.seed_list for s in settings])
     missing = [one for one in wanted if not _path(out, one).is_file()]
     if len(missing) < len(wanted):
         done = len(wanted) - len(missing)
         logging.info("%d of %d members are there already", done, len(wanted))
-    # Settings of other models or records have no program in common.
-    missing.sort(key=lambda one: _fitted_on(one[0]))
-    for _, same in itertools.groupby(missing, lambda one: _fitted_on(one[0])):
+    # What the dataset or the method does not allow stops here, before any work.
+    planned = _planned(sweep.experiment, study, settings) if missing else []
+    for programs_here in planned:
+        _run(sweep, study, programs_here, missing, out)
+    return _gathered(out, settings, wanted)
+
+
+def _planned(
+    method: str, study: cells.Study, settings: list[Setting]
+) -> list[list[Program]]:
+    """Programs of settings, those that share their models together."""
+    found = []
+    for _, same in itertools.groupby(sorted(settings, key=_fitted_on), _fitted_on):
         alike = list(same)
-        shared = running.prepare(study, alike)
-        running.run(shared, sweep.experiment, alike, sweep.chunk, out)
-        mappings.forget_programs()
-    return _gathered(out, wanted)
+        config = alike[0].config
+        task = study.task(config)
+        world, _, _ = fitting.make(config, task.space)
+        data = programs.shapes(config, task, world)
+        found.append(programs.plan(method, alike, problem_of(config, task), data))
+    return found
+
+
+def _run(
+    sweep: SweepConfig,
+    study: cells.Study,
+    planned: list[Program],
+    missing: list[Wanted],
+    out: pathlib.Path,
+) -> None:
+    """The missing members of programs that share their models."""
+    hashes = [{one.hash for one in program.settings} for program in planned]
+    here = [[w for w in missing if w[0].hash in some] for some in hashes]
+    every = [wanted for some in here for wanted in some]
+    if not every:
+        return
+    shared = running.prepare(study, every)
+    for program, some in zip(planned, here, strict=True):
+        if some:
+            # Seeds of a setting stand together, so that they are judged together.
+            order = {one.hash: place for place, one in enumerate(program.settings)}
+            some.sort(key=lambda wanted: (order[wanted[0].hash], wanted[1]))
+            running.run(shared, sweep.experiment, program, some, sweep.chunk, out)
+            mappings.forget_programs()
 
 
 def problem_of(config: RunConfig, task: Task) -> Problem:
@@ -89,12 +123,16 @@ def _path(out: pathlib.Path, wanted: Wanted) -> pathlib.Path:
     return members.path_of(out, wanted[0].hash, wanted[1])
 
 
-def _gathered(out: pathlib.Path, wanted: list[Wanted]) -> pd.DataFrame:
-    """The members of all hosts as one table."""
+def _gathered(
+    out: pathlib.Path, settings: list[Setting], wanted: list[Wanted]
+) -> pd.DataFrame:
+    """The members of all hosts as one table, in the order of the grid and the seeds."""
     rows = []
     for setting, seed in wanted:
         measures = json.loads(_path(out, (setting, seed)).read_text())
         same = {"configuration": setting.hash, **setting.values, "seed": seed}
         rows += [{**same, "metric": k, "value": v} for k, v in measures.items()]
     every = [row for text in hosts.gather(json.dumps(rows)) for row in json.loads(text)]
+    order = {one.hash: place for place, one in enumerate(settings)}
+    every.sort(key=lambda row: (order[row["configuration"]], row["seed"]))
     return pd.DataFrame(every)

@@ -147,6 +147,8 @@ def _findings(table: pd.DataFrame, names: list[str]) -> list[str]:
     said = f"By {names[0]} the best setting is {best}, {by} above the next, {order[1]}"
     if len(wide) > 1:
         said += f" (seed by seed, ± {words.typeset(f'{apart.deviation:.2g}')})"
+    if names[0].startswith("model/"):
+        said += "; the learned world is no evidence, others may be truly better"
     return [
         f"{said}. Of many settings the best is partly luck: repeat it on new seeds."
     ]

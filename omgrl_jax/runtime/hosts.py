@@ -7,16 +7,25 @@ each process is told where the first one listens, how many there are and which i
 """
 
 import dataclasses
+import zlib
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
-import numpy as np
-from jax.experimental import multihost_utils
+from absl import logging
+
+# The service by which the processes found each other also keeps what they tell. Its
+# client has no public name yet; collectives, which have, give up after a minute and
+# want as many devices on every host.
+from jax._src import distributed
 
 from omgrl_jax.runtime.errors import RunError
 
 Item = TypeVar("Item")
+
+_KEY = "omgrl_jax/gathered"
+_PART = 1 << 20  # bytes of one message
+_PATIENCE = 7 * 24 * 3600 * 1000  # milliseconds that a host waits for the slowest
 
 
 class HostsError(RunError):
@@ -97,17 +106,30 @@ def is_first() -> bool:
 
 
 def gather(text: str) -> list[str]:
-    """The texts of all processes, in their order; every process has to call it.
+    """The texts of all processes, in their order; every process has to call it, once.
 
     Args:
       text: this process's own.
     """
-    if jax.process_count() == 1:
+    count, own = jax.process_count(), jax.process_index()
+    if count == 1:
         return [text]
-    own = np.frombuffer(text.encode(), np.uint8)
-    sizes = np.asarray(multihost_utils.process_allgather(np.int32(own.size)))
-    padded = np.zeros(int(sizes.max()), np.uint8)
-    padded[: own.size] = own
-    every = np.asarray(multihost_utils.process_allgather(padded))
-    found = zip(every, sizes.reshape(-1).tolist(), strict=True)
-    return [row[:size].tobytes().decode() for row, size in found]
+    client: Any = distributed.global_state.client
+    packed = zlib.compress(text.encode())
+    parts = [packed[i : i + _PART] for i in range(0, len(packed), _PART)]
+    for number, part in enumerate(parts):
+        client.key_value_set_bytes(f"{_KEY}/{own}/{number}", part)
+    # The number of parts comes last: it says that all of them are there.
+    client.key_value_set_bytes(f"{_KEY}/{own}", str(len(parts)).encode())
+    logging.info("Waiting for what the other hosts found")
+    return [_told_by(client, host) for host in range(count)]
+
+
+def _told_by(client: Any, host: int) -> str:
+    """What a process told, when it has told it."""
+    count = int(client.blocking_key_value_get_bytes(f"{_KEY}/{host}", _PATIENCE))
+    parts = [
+        client.blocking_key_value_get_bytes(f"{_KEY}/{host}/{number}", _PATIENCE)
+        for number in range(count)
+    ]
+    return zlib.decompress(b"".join(parts)).decode()

@@ -136,19 +136,10 @@ def _if_wanted(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]
         return jax.lax.cond(
             wanted,
             lambda: function(member, data),
-            lambda: jax.tree.map(_blank, shapes),
+            lambda: jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes),
         )
 
     return either
-
-
-def _blank(shape: jax.ShapeDtypeStruct) -> jax.Array:
-    """An array of zeros, or of keys that nobody may use."""
-    if not jax.dtypes.issubdtype(shape.dtype, jax.dtypes.prng_key):
-        return jnp.zeros(shape.shape, shape.dtype)
-    data = jax.eval_shape(jax.random.key_data, shape)
-    zeros = jnp.zeros(data.shape, data.dtype)
-    return jax.random.wrap_key_data(zeros, impl=jax.random.key_impl(shape))
 
 
 def _shard(
@@ -161,12 +152,13 @@ def _shard(
     mesh = _mesh(count)
     padded = -(-count // mesh.size) * mesh.size
     if padded != count:
-        # The last devices are given members again, whose results are cut off. On a CPU
-        # they do not compute them: they leave their cores to the others.
+        # The last devices are given members again, whose results are cut off.
         index = np.arange(padded)
         members = jax.tree.map(lambda leaf: leaf[index % count], members)
-        members = members, index < count
-        function = _if_wanted(function)
+        if on_device is _map:
+            # One after the other, they need not be computed: a device that has no other
+            # member leaves its cores to the others.
+            members, function = (members, index < count), _if_wanted(function)
     split = jax.shard_map(
         lambda shard, shared: on_device(function, shard, shared),
         mesh=mesh,

@@ -4,12 +4,12 @@ A method is built from a configuration of Python numbers, which its program then
 as constants. Put an array in a setting's place and build the method while the program
 is traced: the same mathematics then takes the setting as an input, so that a sweep
 batches its values with the seeds. Not every setting allows it (a width decides a
-shape); whether one does is found by trying (`takes_arrays`).
+shape); whether one does is found by trying (`take_arrays`).
 """
 
 import copy
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import jax
@@ -42,23 +42,20 @@ def put(config: Config, values: Mapping[str, Any]) -> Config:
     return _put(config, "", values, {})
 
 
-def takes_arrays(run: Callable[[dict[str, Any]], Any], name: str) -> bool:
-    """Whether a program can take a setting as a number that is not known beforehand.
+def take_arrays(run: Callable[[dict[str, Any]], Any], names: Iterable[str]) -> bool:
+    """Whether a program can take settings as numbers that are not known beforehand.
 
     Args:
       run: builds and traces the program with settings by flag name put in their place.
-      name: the setting.
+      names: the settings, all of them at once.
 
     Returns:
-      False where the program asks for the number while it is traced: to choose its
+      False where the program asks for a number while it is traced: to choose its
       operations or a shape by it.
     """
-
-    def with_value(value: jax.Array) -> Any:
-        return run({name: value})
-
+    values = {name: jax.ShapeDtypeStruct((), jnp.float32) for name in names}
     try:
-        jax.eval_shape(with_value, jax.ShapeDtypeStruct((), jnp.float32))
+        jax.eval_shape(run, values)
     except TypeError:  # that is what JAX raises where a number is wanted
         return False
     return True

@@ -102,6 +102,7 @@ def train(
     description: str = "train",
     show: Sequence[str] = (),
     progress: bool = True,
+    finite: bool = True,
 ) -> Result:
     """Trains to the end, from the newest checkpoint where there is one.
 
@@ -123,13 +124,15 @@ def train(
       description: label of the progress bar.
       show: names of metrics to show in the progress bar, of those that there are.
       progress: False for no progress bar.
+      finite: False to train on where a metric is NaN or infinite, for members that are
+        judged one by one.
 
     Returns:
       The final state and the whole history.
 
     Raises:
       ValueError: if a count is not positive.
-      NonFiniteMetric: if a training metric is NaN or infinite.
+      NonFiniteMetric: if a training metric is NaN or infinite and `finite` is wanted.
       checkpoint.CheckpointError: if the checkpoint belongs to another run.
     """
     counts = (num_updates, interval, checkpoint_every)
@@ -151,7 +154,8 @@ def train(
                 algorithm, state, run_key, jnp.int32(step), data, length, member_data
             )
             metrics = jax.device_get(metrics)
-            history_lib.check_finite(metrics, step)
+            if finite:
+                history_lib.check_finite(metrics, step)
             step += length
             evaluation = callback(step, state) if callback else None
             history = history_lib.extend(history, metrics, evaluation, step)
