@@ -11,6 +11,7 @@ from experiments import judging
 from experiments.task import Task
 from omgrl_jax.data import dataset as dataset_lib
 from omgrl_jax.evaluation import bedside
+from omgrl_jax.evaluation.intervention import rank_correlation
 from omgrl_jax.types import Params, Policy
 
 PURPOSE = 83  # folded into a seed: the intervals' resamples
@@ -139,7 +140,7 @@ def rows(
         row: dict[str, Any] = {"policy": name, "mode": mode, "seed": seed}
         for test in TESTS:
             at_mean = sweep(task, policy, test, mean, greedy)
-            one = bedside.rank_correlation(SWEEP, at_mean[0])
+            one = rank_correlation(SWEEP, at_mean[0])
             size = float(np.interp(1.0, SWEEP, at_mean[0]))
             row[f"{test}_size"] = size - float(np.interp(-1.0, SWEEP, at_mean[0]))
             real = bedside.sensitivity(
