@@ -74,11 +74,17 @@ class Schedule:
     Attributes:
       epochs: epochs of a run; 0 for the preset's.
       interval: epochs between two visits of the host.
+      windows: experts' windows, and rollouts, of a reward step: 5 of 20 steps each are
+        the 100 expert and 100 policy transitions of the authors' step.
+      whole_batches: time the preset's own reward batches as well, whole trajectories,
+        which are twenty times as large.
       flags: further flags of the run; there is no target for other sizes.
     """
 
     epochs: int = _least(0, 0)
     interval: int = _least(50)
+    windows: int = _least(5)
+    whole_batches: bool = True
     flags: tuple[str, ...] = ()
 
 
