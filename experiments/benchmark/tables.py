@@ -41,6 +41,7 @@ def generate(directory: str, rows: int, kind: str, every: int) -> float:
     begun = time.perf_counter()
     connection = duckdb.connect(config={"threads": 2, "memory_limit": "2GB"})
     connection.execute("SET preserve_insertion_order = false")
+    connection.execute("SET enable_progress_bar = false")
     text = pathlib.Path(__file__).with_suffix(".sql").read_text()
     connection.execute(
         string.Template(text).substitute(
