@@ -57,7 +57,7 @@ SIZES = {
     "schedule": config.Schedule(2, 2, whole_batches=False, flags=TINY),
     "guardian": config.Guardian(points=2048, queries=10, width=3),
     "iql": config.Iql(updates=2, batch=8, hidden=(8,)),
-    "patients": config.Patients(patients=(3, 6), hours=4),
+    "patients": config.Patients(patients=(3, 6), hours=4, calls=2),
 }
 # These have tests of their own.
 APART = {"startup", "tables", "growth", "planner", "accelerator", "seeds"}

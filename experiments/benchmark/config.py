@@ -127,6 +127,7 @@ class Planner:
       width: units of their layer.
       plans: plans of a step.
       horizon: steps of a plan.
+      calls: scores of all plans of one timed call.
       peers: time the same sums in PyTorch, where it is installed.
     """
 
@@ -134,6 +135,7 @@ class Planner:
     width: int = _least(256)
     plans: int = _least(1000)
     horizon: int = _least(50)
+    calls: int = _least(20)
     peers: bool = True
 
 
@@ -176,10 +178,12 @@ class Patients:
     Attributes:
       patients: numbers of patients simulated at once, a row for each.
       hours: hours of each stay.
+      calls: simulations of one timed call.
     """
 
     patients: tuple[int, ...] = (500, 4_000, 16_000)
     hours: int = _least(48)
+    calls: int = _least(5)
 
 
 @dataclasses.dataclass(frozen=True)
