@@ -331,6 +331,14 @@ def test_the_machine_and_versions_are_told(tmp_path):
     assert machine.cpu_model(tmp_path / "nothing")
 
 
+def test_peak_memory_is_that_of_the_program(tmp_path):
+    source = tmp_path / "status"
+    source.write_text("Name:\tpython\nVmHWM:\t    1024 kB\nVmRSS:\t 512 kB\n")
+    assert machine.peak_memory(source) == 2**20
+    assert machine.peak_memory() > 2**26
+    assert machine.peak_memory(tmp_path / "nothing") > 2**26
+
+
 def test_the_script_writes_after_each_piece(monkeypatch, tmp_path, capsys):
     def broken(sizes, repeats):
         raise RuntimeError("out of luck")
