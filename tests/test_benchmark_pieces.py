@@ -54,10 +54,10 @@ SIZES = {
     "rollouts": config.Rollouts(
         states=(10, 20), horizon=3, members=2, hidden=8, policy_hidden=8
     ),
-    "schedule": config.Schedule(epochs=2, interval=2, flags=TINY),
+    "schedule": config.Schedule(2, 2, whole_batches=False, flags=TINY),
     "guardian": config.Guardian(points=2048, queries=10, width=3),
     "iql": config.Iql(updates=2, batch=8, hidden=(8,)),
-    "patients": config.Patients(patients=(3, 6), hours=4),
+    "patients": config.Patients(patients=(3, 6), hours=4, calls=2),
 }
 # These have tests of their own.
 APART = {"startup", "tables", "growth", "planner", "accelerator", "seeds"}
@@ -109,8 +109,12 @@ def test_a_part_of_the_schedule_has_no_target_and_the_whole_has(monkeypatch):
     part = measured("schedule")[0]
     assert part.target is None and part.met is None
     monkeypatch.setattr(schedule, "running", lambda *given: lambda: given)
-    whole = schedule.measure(config.Schedule(), 1)[0]
-    assert whole.target == 1.2 and whole.at_most and "500 epochs" in whole.what
+    whole, larger = schedule.measure(config.Schedule(), 1)
+    assert whole.target == 1.2 and whole.at_most
+    assert "500 epochs" in whole.what and "200 transitions" in whole.what
+    assert larger.target is None and "4,000 transitions" in larger.what
+    # About .4 GFLOP an epoch.
+    assert 1.5e11 < whole.flops < 2.5e11 and larger.flops > 1e12
 
 
 def test_the_schedule_trains_to_its_end_from_its_start(monkeypatch):
@@ -325,6 +329,14 @@ def test_the_machine_and_versions_are_told(tmp_path):
     source.write_text("processor : 0\nmodel name\t: Fast 9000 @ 3 GHz\n")
     assert machine.cpu_model(source) == "Fast 9000 @ 3 GHz"
     assert machine.cpu_model(tmp_path / "nothing")
+
+
+def test_peak_memory_is_that_of_the_program(tmp_path):
+    source = tmp_path / "status"
+    source.write_text("Name:\tpython\nVmHWM:\t    1024 kB\nVmRSS:\t 512 kB\n")
+    assert machine.peak_memory(source) == 2**20
+    assert machine.peak_memory() > 2**26
+    assert machine.peak_memory(tmp_path / "nothing") > 2**26
 
 
 def test_the_script_writes_after_each_piece(monkeypatch, tmp_path, capsys):

@@ -9,7 +9,7 @@ from experiments.benchmark.config import Planner
 from experiments.benchmark.controls import torch_planner
 from omgrl_jax.envs import control
 
-SMALL = Planner(members=(2,), width=4, plans=6, horizon=12)
+SMALL = Planner(members=(2,), width=4, plans=6, horizon=12, calls=2)
 
 
 def by_hand(own, plans):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from experiments.benchmark import printed, row
+from experiments.benchmark import printed, row, timing
 from experiments.benchmark.row import Row
 from experiments.benchmark.timing import Spread, Times, interleaved, spread
 
@@ -46,6 +46,16 @@ def test_ratios_are_of_one_repeat_and_do_not_see_a_machine_slow_down():
     assert Times((1.0, 4.0)).ratio(Times((2.0, 2.0))) == Spread(0.5, 1.25, 2.0)
     with pytest.raises(ValueError, match="shorter"):
         one.ratio(Times((1.0,)))
+
+
+def test_short_work_is_repeated_within_a_call():
+    machine = Machine({"a": 1.0})
+    run = timing.again(machine.work("a"), 3)
+    run()
+    assert machine.calls == ["a"] * 3
+    times = interleaved({"a": run}, 1, machine.clock)["a"]
+    # A call of slower work each: six ran before, the next are 4, 4.5 and 5 times.
+    assert times.seconds == (13.5,)
 
 
 def test_rates_and_spreads():

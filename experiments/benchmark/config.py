@@ -74,11 +74,17 @@ class Schedule:
     Attributes:
       epochs: epochs of a run; 0 for the preset's.
       interval: epochs between two visits of the host.
+      windows: experts' windows, and rollouts, of a reward step: 5 of 20 steps each are
+        the 100 expert and 100 policy transitions of the authors' step.
+      whole_batches: time the preset's own reward batches as well, whole trajectories,
+        which are twenty times as large.
       flags: further flags of the run; there is no target for other sizes.
     """
 
     epochs: int = _least(0, 0)
     interval: int = _least(50)
+    windows: int = _least(5)
+    whole_batches: bool = True
     flags: tuple[str, ...] = ()
 
 
@@ -121,6 +127,7 @@ class Planner:
       width: units of their layer.
       plans: plans of a step.
       horizon: steps of a plan.
+      calls: scores of all plans of one timed call.
       peers: time the same sums in PyTorch, where it is installed.
     """
 
@@ -128,6 +135,7 @@ class Planner:
     width: int = _least(256)
     plans: int = _least(1000)
     horizon: int = _least(50)
+    calls: int = _least(20)
     peers: bool = True
 
 
@@ -170,10 +178,12 @@ class Patients:
     Attributes:
       patients: numbers of patients simulated at once, a row for each.
       hours: hours of each stay.
+      calls: simulations of one timed call.
     """
 
     patients: tuple[int, ...] = (500, 4_000, 16_000)
     hours: int = _least(48)
+    calls: int = _least(5)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -33,15 +33,17 @@ def measure(config: Patients, repeats: int) -> list[Row]:
       config: sizes.
       repeats: timed repeats.
     """
-    times = timing.interleaved(
-        {str(n): simulating(n, config.hours) for n in config.patients}, repeats
-    )
+    callables = {
+        str(n): timing.again(simulating(n, config.hours), config.calls)
+        for n in config.patients
+    }
+    times = timing.interleaved(callables, repeats)
     return [
         Row(
             "patients",
             f"patient-hours, {n:,} virtual patients at once",
             "patient-hours/s",
-            times[str(n)].rate(n * config.hours),
+            times[str(n)].rate(config.calls * n * config.hours),
             target=RATE,
         )
         for n in config.patients

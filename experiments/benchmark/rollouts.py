@@ -92,15 +92,24 @@ def measure(config: Rollouts, repeats: int) -> list[Row]:
             )
         )
         if config.peers:
-            theirs = times["control"].rate(steps).median
-            rows.append(
-                Row(
-                    "rollouts",
-                    f"times loops over all members' predictions, {states:,} states",
-                    "x",
-                    times["ours"].ratio(times["control"]),
-                    target=FASTER_THAN_LOOPS,
-                    note=f"theirs {theirs:,.0f} transitions/s in {control.library}",
-                )
-            )
+            rows.append(_beside(times, control.library, states, steps))
     return rows
+
+
+def _beside(
+    times: dict[str, timing.Times], library: str, states: int, steps: int
+) -> Row:
+    """How many times as fast as the control."""
+    theirs = times["control"].rate(steps).median
+    note = f"theirs {theirs:,.0f} transitions/s in {library}"
+    published = library == "PyTorch"
+    if not published:
+        note += ", slower than with PyTorch as published: no target"
+    return Row(
+        "rollouts",
+        f"times loops over all members' predictions, {states:,} states",
+        "x",
+        times["ours"].ratio(times["control"]),
+        target=FASTER_THAN_LOOPS if published else None,
+        note=note,
+    )

@@ -1,9 +1,13 @@
 """The whole schedule of the authors' public code, seconds for one seed once compiled.
 
-500 epochs of 10 rollouts of 20 steps, 10 reward steps and 2 updates of batch 64
-(`experiments/presets/authors.flags`): small operations, whose overhead is what counts.
+500 epochs of 10 rollouts of 20 steps, 10 reward steps of 200 transitions and 2 updates
+of batch 64: small operations, whose overhead is what counts. The sizes are those of
+`experiments/presets/authors.flags`, but for the reward's batches: there a batch is of
+100 whole trajectories, whose 4,000 transitions a step are nearly all of the work; they
+are timed as well.
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -53,8 +57,18 @@ def measure(config: Schedule, repeats: int) -> list[Row]:
       config: sizes.
       repeats: timed repeats.
     """
-    usual = preset("authors", RunConfig())
-    run = config_flags.changed(usual, list(config.flags))
+    few = tuple(f"--reward_{n}={config.windows}" for n in ("batch", "expert_windows"))
+    rows = [_measure(config, (*few, *config.flags), repeats)]
+    usual = config.epochs == 0 and config.windows == 5 and not config.flags
+    if usual:
+        rows = [dataclasses.replace(rows[0], target=SECONDS, at_most=True, note=_NOTE)]
+    if config.whole_batches:
+        rows.append(_measure(config, config.flags, repeats))
+    return rows
+
+
+def _measure(config: Schedule, given: tuple[str, ...], repeats: int) -> Row:
+    run = config_flags.changed(preset("authors", RunConfig()), list(given))
     epochs = config.epochs or run.epochs
     made = problem.make(run)
     algorithm, product = problem.omg_rl(run, made), ceiling.product()
@@ -69,16 +83,9 @@ def measure(config: Schedule, repeats: int) -> list[Row]:
     fields = bound_by_products(
         times["ours"], times["ceiling"], epochs, each, product.flops
     )
-    whole = epochs == usual.epochs and not config.flags
     fields |= {"value": times["ours"].scaled(1.0), "flops": epochs * each}
-    return [
-        Row(
-            "schedule",
-            f"the authors' schedule, {epochs} epochs of one seed",
-            "s",
-            **fields,
-            target=SECONDS if whole else None,
-            at_most=True,
-            note=_NOTE if whole else "",
-        )
-    ]
+    seen = 2 * run.reward.batch * run.rollout.horizon
+    what = (
+        f"{epochs} epochs of the authors' schedule, {seen:,} transitions a reward step"
+    )
+    return Row("schedule", what, "s", **fields)

@@ -39,7 +39,8 @@ def measure(config: Seeds, repeats: int) -> list[Row]:
     ]
     for n in counts:
         rate = times[str(n)].rate(n * config.epochs)
-        rows.append(Row("seeds", f"epochs of {n} seeds together", "epochs/s", rate))
+        what = f"epochs of {n} seed{'s together' * (n > 1)}"
+        rows.append(Row("seeds", what, "epochs/s", rate))
     peak = {n: memory(intervals[str(n)]) for n in counts}
     for before, after in itertools.pairwise(counts):
         extra = (peak[after] - peak[before]) / (after - before) / 2**20

@@ -9,14 +9,13 @@ it half as large as the real one.
 
 import multiprocessing
 import pathlib
-import resource
 import string
 import tempfile
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from experiments.benchmark import timing
+from experiments.benchmark import machine, timing
 from experiments.benchmark.config import Tables
 from experiments.benchmark.row import Row
 
@@ -41,6 +40,7 @@ def generate(directory: str, rows: int, kind: str, every: int) -> float:
     begun = time.perf_counter()
     connection = duckdb.connect(config={"threads": 2, "memory_limit": "2GB"})
     connection.execute("SET preserve_insertion_order = false")
+    connection.execute("SET enable_progress_bar = false")
     text = pathlib.Path(__file__).with_suffix(".sql").read_text()
     connection.execute(
         string.Template(text).substitute(
@@ -82,9 +82,8 @@ def convert(directory: str) -> Converted:
     source = sources.FileSource(directory)
     opened = time.perf_counter() - begun
     built = assemble.build(source, assemble.Config())
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     seconds = {"open": opened, **built.seconds}
-    return Converted(seconds, built.trajectories.lengths.size, peak)
+    return Converted(seconds, built.trajectories.lengths.size, machine.peak_memory())
 
 
 def measure(config: Tables, repeats: int) -> list[Row]:
@@ -114,7 +113,7 @@ def measure(config: Tables, repeats: int) -> list[Row]:
 
 
 def _alone(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Calls in a fresh process: a peak is inherited by forks and never falls."""
+    """Calls in a fresh process, whose peak is its own."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(function, arguments)
 

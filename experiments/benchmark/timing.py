@@ -51,6 +51,18 @@ class Times(NamedTuple):
         return spread([factor * s for s in self.seconds])
 
 
+def again(run: Callable[[], object], calls: int) -> Callable[[], object]:
+    """So many calls as one, of what takes too few milliseconds to be timed alone."""
+
+    def every() -> object:
+        found = None
+        for _ in range(calls):
+            found = run()
+        return found
+
+    return every
+
+
 def spread(values: list[float]) -> Spread:
     """Least, median and most of some values."""
     return Spread(min(values), float(np.median(values)), max(values))

@@ -106,7 +106,8 @@ class Agent:
         self._descend(self._actor_adam, self.actor, policy)
         with torch.no_grad():
             torch._foreach_lerp_(self.target, self.critics, agent.target_rate)
-        return {"critic/bellman": bellman.mean(), "actor/loss": policy}
+        found = {"critic/bellman": bellman.mean(), "actor/loss": policy}
+        return {name: value.item() for name, value in found.items()}
 
     def _descend(self, optimizer: Any, params: Sequence[Any], loss: Any) -> None:
         optimizer.zero_grad(set_to_none=True)
@@ -144,8 +145,8 @@ def make(
 
     def learn() -> float:
         for k in range(updates):
-            told = agent.step(batches[k % _BATCHES], recorded)
-        return float(told["actor/loss"])
+            loss = agent.step(batches[k % _BATCHES], recorded)["actor/loss"]
+        return loss
 
     return learn
 
@@ -175,7 +176,7 @@ def check(rival: Agent, run: RunConfig, space: Space, state: Any) -> None:
     step = jax.jit(lambda s, a, b: agent.update(s, lambda _: reward, a, b))
     state, metrics = step(state, *parts)
     told = rival.step(batch, recorded)
-    pairs = [(name, float(value), metrics[name]) for name, value in told.items()]
+    pairs = [(name, value, metrics[name]) for name, value in told.items()]
     for name, theirs, ours in (
         ("actor", rival.actor, state.actor.params),
         ("critics", rival.critics, state.critic.params),
