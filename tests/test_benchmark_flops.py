@@ -16,6 +16,7 @@ from omgrl_jax.learners import actor as actor_lib
 from omgrl_jax.models import ensemble
 from omgrl_jax.models.example import examples
 from omgrl_jax.models.rollout import rollout
+from omgrl_jax.runtime import sweep
 
 SMALL = Update(updates=3, batch=10, hidden=7)
 
@@ -85,7 +86,7 @@ def test_updates_are_what_xla_counts():
     assert wanted < counted < 1.15 * wanted
 
 
-def test_a_training_step_of_the_ensemble_is_what_is_traced():
+def test_a_training_step_of_the_ensemble_is_what_is_traced(monkeypatch):
     config = Ensemble(members=3, hidden=8, batch=16, steps=2)
     run = ensemble_piece.configured(config)
     made = problem.make(run, stays=10, hours=24)
@@ -93,11 +94,10 @@ def test_a_training_step_of_the_ensemble_is_what_is_traced():
     fit = ensemble_piece.make_fit(run, made.world, made.data.world.scales, train)
     assert fit.steps == 2
 
-    def epoch(state, key, rows, context, train, held):
-        return ensemble._run_epochs(
-            state, key, rows, context, train, held, *fit.arguments[5:], 1
-        )
+    def epoch(state, *arrays):
+        return ensemble._run_epochs(state, *arrays, *fit.arguments[5:], 1)
 
+    monkeypatch.setattr(sweep, "choose", lambda: "map")  # whole members, none twice
     traced = jaxpr_products.count(epoch, fit.state, *fit.arguments[:5])
     assert traced == ensemble_piece.epoch_flops(run, made, fit.steps, 32)
     # 22 inputs, four layers of 8, a mean and a variance of each of 16 features.

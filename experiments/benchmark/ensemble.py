@@ -13,6 +13,7 @@ from experiments.config import RunConfig
 from omgrl_jax.models import ensemble
 from omgrl_jax.models.example import Example, examples
 from omgrl_jax.models.world import World
+from omgrl_jax.runtime import sweep
 
 SHARE = 0.70
 _HELD = 256  # validation rows, once an epoch
@@ -57,21 +58,29 @@ def make_fit(run: RunConfig, world: World, scales: Any, train: Example) -> Fit:
     """
     rows = train.action.shape[0]
     key = jax.random.key(0)
+    home = sweep.member_sharding(run.fit.members)
     state = ensemble._start(world.init_features, run.fit, key)
     of_members = jnp.tile(jnp.arange(rows, dtype=jnp.int32), (run.fit.members, 1))
     held = jax.tree.map(lambda x: x[:_HELD], train)
-    arguments = (jax.random.key(1), of_members, scales, train, held)
-    arguments += (world.feature_loss, run.fit)
-    return Fit(state, arguments, max(1, -(-rows // run.fit.batch_size)))
+    data = jax.random.key(1), scales, train, held
+    arguments = (
+        jax.device_put(of_members, home),
+        *jax.device_put(data, sweep.data_sharding(run.fit.members)),
+        *(world.feature_loss, run.fit),
+    )
+    return Fit(
+        jax.device_put(state, home), arguments, max(1, -(-rows // run.fit.batch_size))
+    )
 
 
 def running(fit: Fit) -> Callable[[], object]:
     """A callable that goes on fitting, one epoch a call."""
-    state = fit.state
+    state, home = fit.state, sweep.member_sharding(fit.arguments[0].shape[0])
 
     def run() -> object:
         nonlocal state
-        state, losses = ensemble._run_epochs(state, *fit.arguments, 1)
+        found, losses = ensemble._run_epochs(state, *fit.arguments, 1)
+        state = jax.device_put(found, home)
         return jax.block_until_ready((state, losses))
 
     return run

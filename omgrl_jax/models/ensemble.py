@@ -64,7 +64,7 @@ class FitState(NamedTuple):
       best: parameters of each member's best epoch.
       best_loss: [E] validation loss there.
       waited: [E] epochs since.
-      epoch: [] epochs done.
+      epoch: [E] epochs done, the same for all.
     """
 
     learner: optimize.Learner
@@ -158,18 +158,23 @@ def fit(
         rows = bootstrap_rows(rows_key, stay, config.members)
     else:
         rows = jnp.tile(jnp.arange(stay.size, dtype=jnp.int32), (config.members, 1))
-    state = _start(init, config, init_key)
-    train_losses, validation_losses = [], []
-    while int(state.epoch) < config.max_epochs:
-        count = min(epochs_per_call, config.max_epochs - int(state.epoch))
-        state, (fitted, held_out) = _run_epochs(
-            state, run_key, rows, context, train, validation, loss, config, count
-        )
+    # Placed once: members that come from elsewhere than they went to compile anew.
+    home = sweep.member_sharding(config.members)
+    state = jax.device_put(_start(init, config, init_key), home)
+    rows = jax.device_put(rows, home)
+    data = jax.device_put(
+        (run_key, context, train, validation), sweep.data_sharding(config.members)
+    )
+    train_losses, validation_losses, done = [], [], 0
+    while done < config.max_epochs:
+        count = min(epochs_per_call, config.max_epochs - done)
+        found, (fitted, held_out) = _run_epochs(state, rows, *data, loss, config, count)
+        state, done = jax.device_put(found, home), done + count
         train_losses.append(np.asarray(fitted))
         validation_losses.append(np.asarray(held_out))
         if on_epochs is not None:
             mean = float(np.mean(validation_losses[-1][-1]))
-            on_epochs(int(state.epoch), config.max_epochs, mean)
+            on_epochs(done, config.max_epochs, mean)
         if np.all(np.asarray(state.waited) >= config.patience):
             break
     # Members lie on the devices that trained them; what comes now is for one.
@@ -209,15 +214,15 @@ def _start(init: Callable[[Key], Params], config: FitConfig, key: Key) -> FitSta
         best=jax.tree.map(jnp.copy, params),
         best_loss=jnp.full(config.members, jnp.inf),
         waited=jnp.zeros(config.members, jnp.int32),
-        epoch=jnp.int32(0),
+        epoch=jnp.zeros(config.members, jnp.int32),
     )
 
 
 @functools.partial(jax.jit, static_argnums=(6, 7, 8), donate_argnums=(0,))
 def _run_epochs(
     state: FitState,
-    run_key: Key,
     rows: Array,
+    run_key: Key,
     context: Any,
     train: Any,
     validation: Any,
@@ -229,13 +234,11 @@ def _run_epochs(
 
     A member runs all its epochs by itself, so that members can share the devices.
     """
-    members, epoch = config.members, state.epoch
     run = _make_member(loss, config, count)
-    given = state._replace(epoch=jnp.full(members, epoch)), rows, jnp.arange(members)
-    data = run_key, context, train, validation
-    found, losses = sweep.sweep(run, given, data)
+    given = state, rows, jnp.arange(config.members)
+    found, losses = sweep.sweep(run, given, (run_key, context, train, validation))
     fitted, held_out = jax.tree.map(jnp.transpose, losses)
-    return found._replace(epoch=epoch + count), (fitted, held_out)
+    return found, (fitted, held_out)
 
 
 def _make_member(loss: Loss, config: FitConfig, count: int) -> Callable[..., Any]:
