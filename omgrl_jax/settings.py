@@ -1,6 +1,6 @@
 """Settings of methods: numbers, or arrays where a sweep batches their values."""
 
-import jax
+from jax.core import Tracer
 
 from omgrl_jax.types import Array
 
@@ -14,4 +14,4 @@ def is_off(weight: float | Array) -> bool:
     Args:
       weight: a number, or an array [] that is traced.
     """
-    return not isinstance(weight, jax.core.Tracer) and not weight
+    return not isinstance(weight, Tracer) and not weight
