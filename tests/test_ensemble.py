@@ -317,3 +317,24 @@ def test_members_may_see_all_stays_instead_of_their_own(bootstrap, same):
     )  # fmt: skip
     # The loss at the end, not at the best epoch, tells what a member was drawn to.
     assert bool(np.all(fit.validation_loss[-1] < 0.26)) == same
+
+
+def test_members_and_epochs_draw_batches_of_their_own():
+    """With equal starts and the same rows they differ by their batches alone."""
+    train, validation = linear_data(80, 0), linear_data(40, 1)
+    config = ensemble.FitConfig(
+        members=3, elites=3, max_epochs=2, batch_size=16, bootstrap=False
+    )
+    fit = ensemble.fit(
+        jax.random.key(3),
+        lambda key: {"w": jnp.zeros(2), "b": jnp.zeros(()), "v": jnp.ones(())},
+        # No gradient: a loss says nothing but which rows were drawn.
+        lambda context, params, example: context * example[1],
+        jnp.float32(1.0),
+        train,
+        validation,
+        np.arange(80),
+        config,
+    )
+    assert np.unique(fit.train_loss).size == 6
+    assert np.unique(fit.validation_loss).size == 1
