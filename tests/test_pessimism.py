@@ -252,3 +252,20 @@ def test_halt_needs_a_discount():
     config = morel.Config(agent=sac.AgentConfig(discount=1.0), rollout=ROLLOUT)
     with pytest.raises(ValueError, match="discount below 1"):
         morel.make(config, space, DYNAMICS)
+
+
+def test_what_follows_an_end_is_neither_learned_from_nor_counted():
+    """A world that ends every episode with its first step, and goes far away after."""
+    space, data = task()
+
+    def dying(world, key, states, actions):
+        nothing = 0.0 * jax.random.normal(key, states.shape)
+        return Step(states + 100.0 + nothing, states[:, :1], jnp.zeros(len(states)))
+
+    method = combo.Config(0.0, agent=AGENT, rollout=ROLLOUT)
+    state, metrics = trained(combo.make(method, space, Dynamics(dying, dying)), data, 2)
+    kept = np.asarray(state.buffer.rows.state)[: int(state.buffer.added)]
+    assert kept.shape[0] == 2 * 3 * 4 and np.abs(kept).max() < 50.0
+    assert (np.asarray(state.buffer.rows.discount)[: kept.shape[0]] == 0.0).all()
+    # A clinical reward is at most 1: of three steps one alone counts.
+    assert np.abs(metrics["return/r_p"]).max() <= 1.0
