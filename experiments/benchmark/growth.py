@@ -169,27 +169,38 @@ def draw(rows: list[Row], folder: pathlib.Path) -> pathlib.Path | None:
     except ImportError:
         return None
     names = [name for name in ALONG if any(row.against == name for row in rows)]
-    figure = Figure(figsize=(2.6 * len(names), 4.4), layout="constrained")
+    figure = Figure(figsize=(2.6 * len(names), 4.8), layout="constrained")
     axes = figure.subplots(2, len(names), squeeze=False)
     units = {"s": "seconds of an epoch", "MiB": "memory (MiB)"}
     for line, (unit, label) in enumerate(units.items()):
         for column, name in enumerate(names):
             own = [r for r in rows if r.against == name and r.unit == unit]
-            points = [r for r in own if r.at is not None and r.value is not None]
-            where = [r.at for r in points]
-            middle = np.array([r.value.median for r in points])
-            low, high = (
-                np.array([getattr(r.value, end) for r in points])
-                for end in ("least", "most")
-            )
-            plot = axes[line, column]
-            error = [middle - low, high - middle]
-            plot.errorbar(where, middle, error, fmt="o-", color="#0072B2", capsize=2)
-            plot.set_xscale("log")
-            plot.set_yscale("log")
-            plot.set_xlabel(name)
-            if not column:
-                plot.set_ylabel(label)
+            _curve(axes[line, column], own, name)
+        axes[line, 0].set_ylabel(label)
+    figure.suptitle("Time and memory: median, least to most; dashed: in proportion")
     path = folder / "growth.svg"
     figure.savefig(path)
     return path
+
+
+def _curve(plot: Any, rows: list[Row], name: str) -> None:
+    """One curve, beside the line of what grows in proportion."""
+    from matplotlib.ticker import LogLocator
+
+    points = [r for r in rows if r.at is not None and r.value is not None]
+    where = np.array([r.at for r in points])
+    low, middle, high = (
+        np.array([getattr(r.value, end) for r in points])
+        for end in ("least", "median", "most")
+    )
+    plot.plot(where, middle[0] * where / where[0], "--", color="#8A8A8A", lw=1)
+    error = [middle - low, high - middle]
+    plot.errorbar(where, middle, error, fmt="o-", color="#0072B2", capsize=2)
+    plot.set_xscale("log")
+    plot.set_yscale("log")
+    # The sizes that were measured, since powers of ten would name none of them.
+    plot.set_xticks(where, [f"{value:,.0f}" for value in where], fontsize=8)
+    plot.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    plot.yaxis.set_major_formatter("{x:g}")
+    plot.minorticks_off()
+    plot.set_xlabel(name)
