@@ -129,7 +129,6 @@ def _map(function: Callable[[Any, Any], Any], members: Any, data: Any) -> Any:
 
 def _if_wanted(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     """The function of pairs (member, whether its result is wanted)."""
-
     # Compiled as one, so that asking for its shapes does not trace it a second time.
     function = jax.jit(function)
 
