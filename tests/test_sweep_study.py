@@ -4,6 +4,7 @@ import dataclasses
 import os
 import subprocess
 import sys
+import types
 
 import jax
 import numpy as np
@@ -15,7 +16,7 @@ from test_runtime_hosts import free_port
 from data_prep import virtual
 from experiments import cells, fitting, training
 from experiments.config import RunConfig
-from experiments.sweep import grid, programs, study
+from experiments.sweep import grid, programs, running, study
 from experiments.sweep.config import SweepConfig
 from omgrl_jax.runtime import flags as config_flags
 from omgrl_jax.runtime import train
@@ -233,6 +234,18 @@ def test_two_hosts_find_what_one_finds(cohort, tmp_path):
     assert len(one.groupby(["configuration", "seed"])) == 4
     pd.testing.assert_frame_equal(one, two, rtol=1e-3, atol=1e-3)
     assert (tmp_path / "two" / "report" / "index.html").is_file()
+
+
+@pytest.mark.parametrize(("chunk", "sizes"), [(64, [3]), (2, [2, 2])])
+def test_a_chunk_is_no_larger_than_what_is_missing(monkeypatch, chunk, sizes):
+    found = []
+    monkeypatch.setattr(programs, "make", lambda *given: None)
+    monkeypatch.setattr(running, "_train", lambda *given: found.append(len(given[-1])))
+    monkeypatch.setattr(running, "_judge", lambda *given: None)
+    shared = types.SimpleNamespace(problem=None)
+    program = programs.Program(None, (), [])
+    running.run(shared, "omg_rl", program, ["a", "b", "c"], chunk, None)
+    assert found == sizes
 
 
 def test_the_method_is_named_once(tmp_path):

@@ -94,7 +94,8 @@ def run(
     """
     logging.info("%s", _said(program))
     algorithm = programs.make(method, program, shared.problem)
-    at_once = chunk or _plan(shared, program, algorithm, missing)
+    # A chunk larger than what is missing would be filled with repeats.
+    at_once = min(chunk, len(missing)) or _plan(shared, program, algorithm, missing)
     logging.info("Chunks of %d members", at_once)
 
     def work(chunk: list[Wanted]) -> train.Result:
