@@ -96,6 +96,57 @@ def test_one_component_is_the_gaussian():
     )
 
 
+def test_a_blurred_likelihood_is_that_of_changes_read_with_an_error():
+    change, error = np.array([0.4, -1.1]), 0.7
+    sd = np.sqrt(np.exp(clamped(RAW)) + error**2)
+    density = (WEIGHTS * stats.norm.pdf(change[None], MEANS, sd)).sum(axis=0)
+    wanted = -np.log(density).mean() + 1e-3 * 40 / 2
+    made = features.make((), SPACE, components=2, blur=error)
+    found = made.loss(None, given(TWO), example(change))
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+    # What is drawn is not blurred.
+    plain = features.make((), SPACE, components=2)
+    sharp, same = (
+        one.draw(given(TWO), jax.random.key(0), STATE, jnp.int32(0))
+        for one in (plain, made)
+    )
+    np.testing.assert_array_equal(sharp, same)
+
+
+def test_a_feature_that_follows_by_rule_cannot_outweigh_the_others():
+    """Far narrower than its error, a Gaussian pulls by error / blur^2, and no more."""
+    narrow = jnp.array([[0.0, 0.0], [-9.0, -9.0]])
+    pulls = {}
+    for blur in (0.0, 0.1):
+        made = features.make((), SPACE, blur=blur)
+        slope = jax.grad(lambda p, made=made: made.loss(None, p, example([0.02, 0.02])))
+        found = slope(given(narrow))["net"]["params"]["Dense_0"]["bias"]
+        pulls[blur] = -np.asarray(found[:2])
+    # Of two features each has half of the loss.
+    np.testing.assert_allclose(pulls[0.1], 0.5 * 0.02 / 0.1**2, rtol=0.03)
+    assert (pulls[0.0] > 50 * pulls[0.1]).all()
+
+
+def fitted(made, batch, steps):
+    """Parameters after so many steps of Adam on all examples."""
+    optimizer = optax.adam(0.02)
+
+    def loss(params):
+        return jnp.mean(jax.vmap(made.loss, (None, None, 0))(None, params, batch))
+
+    def one(carry, _):
+        params, state = carry
+        updates, state = optimizer.update(jax.grad(loss)(params), state)
+        return (optax.apply_updates(params, updates), state), None
+
+    @jax.jit
+    def fit(params):
+        start = params, optimizer.init(params)
+        return jax.lax.scan(one, start, None, length=steps)[0][0]
+
+    return fit(made.init(jax.random.key(0)))
+
+
 def test_a_mixture_learns_a_tail_that_one_gaussian_misses():
     """One step in twenty falls by four deviations: how often is it seen below -2?"""
     rng = np.random.default_rng(0)
@@ -105,22 +156,7 @@ def test_a_mixture_learns_a_tail_that_one_gaussian_misses():
     shares = {}
     for components in (1, 2):
         made = features.make((), SPACE, components)
-        optimizer = optax.adam(0.02)
-
-        def loss(params, made=made):
-            return jnp.mean(jax.vmap(made.loss, (None, None, 0))(None, params, batch))
-
-        @jax.jit
-        def fit(params, loss=loss, optimizer=optimizer):
-            def one(carry, _):
-                params, state = carry
-                updates, state = optimizer.update(jax.grad(loss)(params), state)
-                return (optax.apply_updates(params, updates), state), None
-
-            start = params, optimizer.init(params)
-            return jax.lax.scan(one, start, None, length=800)[0][0]
-
-        params = fit(made.init(jax.random.key(0)))
+        params = fitted(made, batch, 800)
         keys = jax.random.split(jax.random.key(1), 10_000)
         draws = jax.jit(jax.vmap(made.draw, in_axes=(None, 0, None, None)))
         drawn = np.asarray(draws(params, keys, STATE, jnp.int32(1)))

@@ -3,6 +3,11 @@
 A change is Gaussian, or a mixture of Gaussians for each feature: one that is held or
 measured anew, or that falls steeply from some threshold on, has two ways to go, and a
 safety cost sits in the tail of one of them.
+
+Features that are counted (a score), held or follow from the dose have no density: the
+likelihood rises without end as a Gaussian narrows around such a value, its gradients
+drown those of all other features, and what is rare is not learned. So likelihoods can
+be blurred, as if changes were read with a small error. What is drawn is not blurred.
 """
 
 from collections.abc import Callable
@@ -17,6 +22,7 @@ from omgrl_jax.data.scales import Scales
 from omgrl_jax.data.space import Space
 from omgrl_jax.models.example import Example
 from omgrl_jax.ops import likelihood
+from omgrl_jax.settings import is_off
 from omgrl_jax.types import Array, Key, Params
 
 
@@ -51,13 +57,20 @@ class Mixture(NamedTuple):
     log_weight: Array
 
 
-def make(hidden: tuple[int, ...], space: Space, components: int = 1) -> Features:
+def make(
+    hidden: tuple[int, ...],
+    space: Space,
+    components: int = 1,
+    blur: float | Array = 0.0,
+) -> Features:
     """Builds the networks.
 
     Args:
       hidden: widths of the hidden layers.
       space: the task.
       components: Gaussians of each feature's change.
+      blur: standard deviation of the error with which the loss reads changes, on their
+        scale; what is learned of a Gaussian's variance is short of its square.
 
     Returns:
       The functions.
@@ -119,7 +132,10 @@ def make(hidden: tuple[int, ...], space: Space, components: int = 1) -> Features
         change = (example.next_state - example.state)[dynamic]
         bounds = jnp.sum(params["high"] - params["low"])
         of_each = jax.vmap(likelihood.gaussian_nll, in_axes=(None, 0, 0))
-        nll = of_each(change, found.mean, found.log_var)
+        log_var = found.log_var
+        if not is_off(blur):
+            log_var = jnp.logaddexp(log_var, 2.0 * jnp.log(blur))
+        nll = of_each(change, found.mean, log_var)
         nll = -jax.nn.logsumexp(found.log_weight - nll, axis=0)
         return jnp.mean(nll) + 1e-3 * bounds / num_dynamic
 

@@ -45,6 +45,9 @@ class WorldConfig:
         training states, widened by so many standard deviations.
       components: Gaussians of which each feature's change is a mixture; one as in the
         paper. Safety costs are tails, which one Gaussian misses.
+      blur: standard deviations of a feature by which likelihoods of its change are
+        blurred, in fits alone: for states with scores, held values or doses, which
+        else are learned at the cost of all others.
     """
 
     hidden: tuple[int, ...] = (128, 128, 128, 128)
@@ -56,6 +59,7 @@ class WorldConfig:
     ends: bool = False
     components: int = dataclasses.field(default=1, metadata={"min": 1})
     rewards: bool = False
+    blur: float = dataclasses.field(default=0.0, metadata={"min": 0})
 
     def __post_init__(self) -> None:
         """Rejects unknown options."""
@@ -114,7 +118,7 @@ def make(
     Raises:
       ValueError: on rewards without ends.
     """
-    features = features_lib.make(config.hidden, space, config.components)
+    features = features_lib.make(config.hidden, space, config.components, config.blur)
     if outcomes is None:
         outcomes = population_outcomes(config, space)
     ends = ends_lib.make(config.outcome_hidden, space) if config.ends else None
