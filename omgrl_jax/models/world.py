@@ -48,6 +48,8 @@ class WorldConfig:
       blur: standard deviations of a feature by which likelihoods of its change are
         blurred, in fits alone: for states with scores, held values or doses, which
         else are learned at the cost of all others.
+      drawn_channels: whether channels of what is rolled out scatter as measurements do;
+        else they are what is to be expected, of which a cost sees no tail.
     """
 
     hidden: tuple[int, ...] = (128, 128, 128, 128)
@@ -60,6 +62,7 @@ class WorldConfig:
     components: int = dataclasses.field(default=1, metadata={"min": 1})
     rewards: bool = False
     blur: float = dataclasses.field(default=0.0, metadata={"min": 0})
+    drawn_channels: bool = False
 
     def __post_init__(self) -> None:
         """Rejects unknown options."""
@@ -132,11 +135,13 @@ def make(
         amount = advance_lib.usual(space, params.scales, action)
         said = outcomes.predict(params.scales, member[1], state, action, amount)
         noise = jax.random.normal(value_key, said.mean.shape)
-        value = said.mean + jnp.exp(0.5 * said.log_var) * noise
+        noise *= jnp.exp(0.5 * said.log_var)
+        value = said.mean + noise
         chance = jax.nn.sigmoid(said.logit)
         measured = jax.random.uniform(draw_key, value.shape) < chance
+        now = said.now + noise if config.drawn_channels else said.now
         following = advance_lib.advance(
-            space, params, state, change, amount, value, measured, said.now
+            space, params, state, change, amount, value, measured, now
         )
         if ends is not None:
             chance = jax.nn.sigmoid(ends.logit(member[2], state, action))
