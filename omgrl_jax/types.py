@@ -76,11 +76,17 @@ class Dynamics(NamedTuple):
         members' mean without noise; `amounts` replaces the actions' usual doses.
       spread: `(params, states [B, S], actions [B]) -> Spread`, in standardised units;
         None where a model cannot tell.
+      noise: `(params, key, B) -> ` all random numbers of `sample`, for rollouts that
+        draw those of all their steps at once; None where a model draws as it goes.
+      moved: `(params, noise, states [B, S], actions [B]) -> Step`, `sample` with these
+        numbers; None where there is no `noise`.
     """
 
     sample: Callable[[Params, Key, Array, Array], Step]
     mean: Callable[..., Step]
     spread: Callable[[Params, Array, Array], Spread] | None = None
+    noise: Callable[[Params, Key, int], Any] | None = None
+    moved: Callable[[Params, Any, Array, Array], Step] | None = None
 
 
 class Policy(NamedTuple):

@@ -35,10 +35,9 @@ def run(noise, key):
 
 def test_equal_to_the_unrolled_loop_with_the_same_keys():
     (dynamics, noise, policy, weights), states, steps = run(0.3, jax.random.key(7))
-    key = jax.random.key(7)
+    keys = jax.random.split(jax.random.key(7), HORIZON)
     for t in range(HORIZON):
-        key, step_key = jax.random.split(key)
-        action_key, world_key = jax.random.split(step_key)
+        action_key, world_key = jax.random.split(keys[t])
         log_probs = policy.log_probs(weights, states)
         actions = jax.random.categorical(action_key, log_probs)
         following = dynamics.sample(noise, world_key, states, actions)

@@ -36,6 +36,12 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     flags.DEFINE_string(
         "out", "", "JSON file to write; empty: none.", flag_values=values
     )
+    flags.DEFINE_boolean(
+        "profile",
+        False,
+        "Also show where the time of what is timed goes, by kind of kernel (on a CPU).",
+        flag_values=values,
+    )
     config_flags.define(Settings, flag_values=values)
 
 
@@ -45,7 +51,13 @@ def main() -> None:
     names = chosen(flags.FLAGS.piece)
     out = pathlib.Path(flags.FLAGS.out) if flags.FLAGS.out else None
     devices.configure_host_devices()
-    run(settings, names, out)
+    if not flags.FLAGS.profile:
+        run(settings, names, out)
+        return
+    from experiments.benchmark import profile, timing
+
+    with timing.watched(profile.show):
+        run(settings, names, out)
 
 
 def chosen(names: list[str]) -> list[str]:

@@ -5,13 +5,33 @@ every callable once, in turn: a ratio is taken within a repeat, then its median 
 the repeats.
 """
 
+import contextlib
+import contextvars
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 Clock = Callable[[], float]
+Callables = Mapping[str, Callable[[], object]]
+
+_WATCHER: contextvars.ContextVar[Callable[[Callables], None] | None]
+_WATCHER = contextvars.ContextVar("watcher", default=None)
+
+
+@contextlib.contextmanager
+def watched(by: Callable[[Callables], None]) -> Iterator[None]:
+    """Within it, what was timed is given to somebody afterwards, such as a profiler.
+
+    Args:
+      by: called with the callables of each `interleaved` when their times are taken.
+    """
+    token = _WATCHER.set(by)
+    try:
+        yield
+    finally:
+        _WATCHER.reset(token)
 
 
 class Spread(NamedTuple):
@@ -69,7 +89,7 @@ def spread(values: list[float]) -> Spread:
 
 
 def interleaved(
-    callables: Mapping[str, Callable[[], object]],
+    callables: Callables,
     repeats: int,
     clock: Clock = time.perf_counter,
 ) -> dict[str, Times]:
@@ -95,4 +115,7 @@ def interleaved(
             begun = clock()
             callables[name]()
             seconds[name].append(clock() - begun)
+    watcher = _WATCHER.get()
+    if watcher is not None:
+        watcher(callables)
     return {name: Times(tuple(found)) for name, found in seconds.items()}
