@@ -44,13 +44,17 @@ def test_a_program_of_one_kind_of_work_is_told_so(kind):
     assert max(busy, key=busy.get) == kind
 
 
-def test_what_was_timed_is_given_to_who_watches(capsys):
+def test_what_was_timed_is_given_to_who_watches():
     seen = []
     callables = {"ours": lambda: None, "ceiling": lambda: None}
     with timing.watched(seen.append):
         timing.interleaved(callables, 1)
     timing.interleaved(callables, 1)
     assert seen == [callables]
+
+
+def test_what_is_not_a_program_of_xla_is_not_told():
+    assert profile.of(lambda: sum(range(1000))) == {}
 
 
 def test_shares_are_told_the_largest_first():

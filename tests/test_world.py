@@ -1,6 +1,5 @@
 """The learned world: tracked features by rule, dose effects, shares of the members."""
 
-import dataclasses
 import functools
 
 import chex
@@ -147,29 +146,6 @@ def test_a_step_tracks_by_rule_and_carries_static_features(delay):
     # Weight is static; the pulse is not.
     np.testing.assert_array_equal(step.state[:, 0], states[:, 0])
     assert np.all(step.state[:, 1] != states[:, 1])
-
-
-def test_drawn_channels_scatter_around_what_is_to_be_expected():
-    drawn = dataclasses.replace(PROPORTIONAL, drawn_channels=True)
-    made, params, space, train = model(drawn)
-    states, actions = some(train, 1)
-    member = jax.tree.map(lambda x: x[1], (params.features, params.outcomes))
-    noise = jax.vmap(made.noise)(jax.random.split(jax.random.key(3), 4000))
-    step = jax.jit(jax.vmap(made.step, in_axes=(None, None, 0, None, None)))
-    found = step(params, member, noise, states[0], actions[0])
-    amount = params.scales.amounts[actions[0]]
-    said = made.outcome(params.scales, member[1], states[0], actions[0], amount)
-    spread = float(jnp.exp(0.5 * said.log_var[0]))
-    outcome = np.asarray(found.outcome[:, 0])
-    np.testing.assert_allclose(outcome.mean(), said.now[0], atol=5 * spread / 63)
-    np.testing.assert_allclose(outcome.std(), spread, rtol=0.06)
-    # Where a measurement is made, and without delay, it is this value that is seen.
-    raw = params.scales.state.invert(found.state)
-    seen = np.asarray(raw[:, space.names.index("aptt_age")]) < 0.5
-    last = np.asarray(raw[:, space.names.index("aptt_last")])
-    told = np.asarray(params.scales.channel.invert(found.outcome)[:, 0])
-    assert 0 < seen.sum() < 4000
-    np.testing.assert_allclose(last[seen], told[seen], rtol=1e-3)
 
 
 def test_rollouts_that_draw_at_once_are_those_that_draw_as_they_go():

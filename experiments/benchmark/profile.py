@@ -63,10 +63,11 @@ def of(run: Callable[[], object]) -> dict[str, float]:
       run: what is looked at; it has run before, so that all is compiled.
 
     Returns:
-      Shares of `KINDS`, which sum to one.
+      Shares of `KINDS`, which sum to one, or to a little more where more was recorded
+      than there was time; empty where no program of XLA ran.
 
     Raises:
-      RuntimeError: if nothing of it was recorded.
+      RuntimeError: if the profiler wrote nothing.
     """
     with tempfile.TemporaryDirectory() as folder:
         with jax.profiler.trace(folder):
@@ -77,6 +78,8 @@ def of(run: Callable[[], object]) -> dict[str, float]:
         if found is None:
             raise RuntimeError("JAX's profiler wrote no trace")
         threads = list(_threads(jax.profiler.ProfileData.from_file(str(found))))
+    if not any(event.module for events in threads for event in events):
+        return {}
     sources = _sources()
     spent: Counter[str] = Counter()
     for events in threads:
@@ -107,10 +110,12 @@ def alone(events: Iterable[Event]) -> list[tuple[Event, float]]:
 
 
 def show(timed: timing.Callables) -> None:
-    """Prints where the time of each callable goes that is not the ceiling."""
+    """Prints where the time of each callable of ours goes."""
     for name, run in timed.items():
-        if name != "ceiling":
-            print(f"    {name} spends its time on: {told(of(run))}", flush=True)
+        shares = {} if name == "ceiling" else of(run)
+        # Rivals run nothing that is seen.
+        if shares:
+            print(f"    {name} spends its time on: {told(shares)}", flush=True)
 
 
 def told(shares: dict[str, float]) -> str:
@@ -124,11 +129,13 @@ def _threads(data: jax.profiler.ProfileData) -> Iterable[list[Event]]:
         if plane.name != "/host:CPU":
             continue
         for line in plane.lines:
-            if line.name != "python":
-                yield [
-                    Event(e.start_ns, e.start_ns + e.duration_ns, e.name, _module(e))
-                    for e in line.events
-                ]
+            events = [
+                Event(e.start_ns, e.start_ns + e.duration_ns, e.name, _module(e))
+                for e in line.events
+            ]
+            # Of the thread that calls, only programs that run on it.
+            called = line.name == "python"
+            yield [event for event in events if event.module or not called]
 
 
 def _module(event: jax.profiler.ProfileEvent) -> str | None:
@@ -147,12 +154,14 @@ def _kind(event: Event, sources: dict[tuple[str, str], str]) -> str | None:
 
 
 def _sources() -> dict[tuple[str, str], str]:
-    """What the kernels of all compiled programs were traced from."""
-    found = {}
+    """What the kernels of all compiled programs were traced from; of two, neither."""
+    found: dict[tuple[str, str], str] = {}
     for program in backend.get_backend().live_executables():
         for module in program.hlo_modules():
             for line in module.to_string().splitlines():
                 match = _INSTRUCTION.match(line)
                 if match is not None:
-                    found[module.name, match[1]] = match[2]
+                    place = module.name, match[1]
+                    same = found.setdefault(place, match[2]) == match[2]
+                    found[place] = match[2] if same else ""
     return found

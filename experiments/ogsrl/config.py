@@ -111,8 +111,8 @@ DEFAULTS: dict[str, Any] = {
     "world_outcome_hidden": (64, 64),
     "fit_members": 2,
     "fit_elites": 2,
-    # Large steps that soon become small: on held-out stays better in six epochs than
-    # sixteen of batch 1,024 with steps of 2e-3, in all four kinds of networks.
+    # Large steps that soon become small: on held-out virtual sepsis better in six
+    # epochs than sixteen of batch 1,024 and steps of 2e-3, in all kinds of networks.
     "fit_batch_size": 256,
     "fit_learning_rate": 8e-3,
     "fit_halve_every": 1,

@@ -20,9 +20,8 @@ def make(space: Space, names: Sequence[str]) -> Callable[[Scales, Transition], A
     Returns:
       `(scales, transitions [...]) -> [J, ...]`, 0 or 1 each. What is both a feature of
       the state and a channel is looked at in the state: there a world model draws it
-      with its scatter, while of a channel it gives what is to be expected, unless its
-      settings say otherwise (`drawn_channels`). Of a channel the value at the step's
-      end counts, of a feature both ends.
+      with its scatter, while of a channel it gives what is to be expected. Of a channel
+      the value at the step's end counts, of a feature both ends.
 
     Raises:
       ValueError: naming a cost that nobody knows, or what it looks at where the task

@@ -7,7 +7,8 @@ safety cost sits in the tail of one of them.
 Features that are counted (a score), held or follow from the dose have no density: the
 likelihood rises without end as a Gaussian narrows around such a value, its gradients
 drown those of all other features, and what is rare is not learned. So likelihoods can
-be blurred, as if changes were read with a small error. What is drawn is not blurred.
+be blurred, as if changes were read with a small error. What is drawn is not blurred: of
+a scatter far wider than the error nothing is lost, of one below it everything.
 """
 
 from collections.abc import Callable
@@ -84,7 +85,7 @@ def make(
       space: the task.
       components: Gaussians of each feature's change.
       blur: standard deviation of the error with which the loss reads changes, on their
-        scale; what is learned of a Gaussian's variance is short of its square.
+        scale. The variance of a Gaussian is learned less the square of it.
 
     Returns:
       The functions.

@@ -1,7 +1,8 @@
 """Rollouts of a policy in a learned world: one scan (Algorithm 1 of the paper).
 
 Random numbers of all steps are drawn at once where policy and world allow it: step by
-step, with few states, they would take longer than the networks.
+step, with few states, they would take longer than the networks. They take about twice
+the memory of the transitions.
 """
 
 from collections.abc import Callable
@@ -69,12 +70,10 @@ def _acting(policy: Policy, params: Params, starts: Array) -> tuple[Callable, Ca
     if policy.draw is not None:
         return _key_alone, lambda key, states: policy.sample(params, key, states)
     actions = jax.eval_shape(policy.log_probs, params, starts).shape[-1]
-
-    def choose(gumbel: Array, states: Array) -> Array:
-        likeliest = jnp.argmax(policy.log_probs(params, states) + gumbel, axis=-1)
-        return likeliest.astype(jnp.int32)
-
-    return lambda key, count: jax.random.gumbel(key, (count, actions)), choose
+    return (
+        lambda key, count: jax.random.gumbel(key, (count, actions)),
+        lambda gumbel, states: policy.choose(params, gumbel, states),
+    )
 
 
 def _moving(dynamics: Dynamics, params: Params) -> tuple[Callable, Callable]:

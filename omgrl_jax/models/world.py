@@ -47,9 +47,8 @@ class WorldConfig:
         paper. Safety costs are tails, which one Gaussian misses.
       blur: standard deviations of a feature by which likelihoods of its change are
         blurred, in fits alone: for states with scores, held values or doses, which
-        else are learned at the cost of all others.
-      drawn_channels: whether channels of what is rolled out scatter as measurements do;
-        else they are what is to be expected, of which a cost sees no tail.
+        else are learned at the cost of all others. A change that scatters by no more
+        than this is learned as if it did not scatter.
     """
 
     hidden: tuple[int, ...] = (128, 128, 128, 128)
@@ -62,7 +61,6 @@ class WorldConfig:
     components: int = dataclasses.field(default=1, metadata={"min": 1})
     rewards: bool = False
     blur: float = dataclasses.field(default=0.0, metadata={"min": 0})
-    drawn_channels: bool = False
 
     def __post_init__(self) -> None:
         """Rejects unknown options."""
@@ -161,12 +159,10 @@ def make(
         change = features.draw(member[0], drawn.change, state, action)
         amount = advance_lib.usual(space, params.scales, action)
         said = outcomes.predict(params.scales, member[1], state, action, amount)
-        scatter = jnp.exp(0.5 * said.log_var) * drawn.value
-        value = said.mean + scatter
+        value = said.mean + jnp.exp(0.5 * said.log_var) * drawn.value
         measured = drawn.measured < jax.nn.sigmoid(said.logit)
-        now = said.now + scatter if config.drawn_channels else said.now
         following = advance_lib.advance(
-            space, params, state, change, amount, value, measured, now
+            space, params, state, change, amount, value, measured, said.now
         )
         if ends is not None:
             chance = jax.nn.sigmoid(ends.logit(member[2], state, action))
