@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 
 Array = jax.Array
 Key = jax.Array
@@ -77,23 +76,11 @@ class Dynamics(NamedTuple):
         members' mean without noise; `amounts` replaces the actions' usual doses.
       spread: `(params, states [B, S], actions [B]) -> Spread`, in standardised units;
         None where a model cannot tell.
-      noise: `(params, key, B) -> ` all random numbers of `sample`, for rollouts that
-        draw those of all their steps at once; None where a model draws as it goes.
-        Whoever replaces `sample` replaces this and `moved` too: they come first.
-      moved: `(params, noise, states [B, S], actions [B]) -> Step`, `sample` with these
-        numbers; None where there is no `noise`.
     """
 
     sample: Callable[[Params, Key, Array, Array], Step]
     mean: Callable[..., Step]
     spread: Callable[[Params, Array, Array], Spread] | None = None
-    noise: Callable[[Params, Key, int], Any] | None = None
-    moved: Callable[[Params, Any, Array, Array], Step] | None = None
-
-
-def _chosen(log_probs: Array, gumbel: Array) -> Array:
-    """A draw by the Gumbel trick: as likely as `log_probs` say, [...] int32."""
-    return jnp.argmax(log_probs + gumbel, axis=-1).astype(jnp.int32)
 
 
 class Policy(NamedTuple):
@@ -112,12 +99,8 @@ class Policy(NamedTuple):
         """Actions [...] or choices [..., P], one draw for each of the states."""
         if self.draw is not None:
             return self.draw(params, key, states)
-        log_probs = self.log_probs(params, states)
-        return _chosen(log_probs, jax.random.gumbel(key, log_probs.shape))
-
-    def choose(self, params: Params, gumbel: Array, states: Array) -> Array:
-        """`sample` of discrete actions with numbers [..., A] that were drawn before."""
-        return _chosen(self.log_probs(params, states), gumbel)
+        drawn = jax.random.categorical(key, self.log_probs(params, states), axis=-1)
+        return drawn.astype("int32")
 
 
 class Algorithm(NamedTuple):

@@ -156,8 +156,7 @@ def test_ogsrl_learns_to_push_where_pushing_pays():
         goes_on = jax.random.bernoulli(end_key, 0.75, states.shape[:1])
         return step._replace(discount=goes_on.astype(jnp.float32))
 
-    dynamics = made.dynamics._replace(sample=sample, noise=None, moved=None)
-    algorithm = ogsrl.make(config, space, dynamics)
+    algorithm = ogsrl.make(config, space, made.dynamics._replace(sample=sample))
     data = dyna.Data(train, params, None, validation=validation)
 
     @jax.jit

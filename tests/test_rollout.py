@@ -35,9 +35,10 @@ def run(noise, key):
 
 def test_equal_to_the_unrolled_loop_with_the_same_keys():
     (dynamics, noise, policy, weights), states, steps = run(0.3, jax.random.key(7))
-    keys = jax.random.split(jax.random.key(7), HORIZON)
+    key = jax.random.key(7)
     for t in range(HORIZON):
-        action_key, world_key = jax.random.split(keys[t])
+        key, step_key = jax.random.split(key)
+        action_key, world_key = jax.random.split(step_key)
         log_probs = policy.log_probs(weights, states)
         actions = jax.random.categorical(action_key, log_probs)
         following = dynamics.sample(noise, world_key, states, actions)

@@ -112,15 +112,12 @@ def make_fit(
         data = evidence.data
         known = known_reward.make(space, data.world.scales)
 
-        def draw(key: Key) -> Array:
-            return records_lib.sample_rows(data.train, key, size)
-
         def member(
-            learner: optimize.Learner, rows: Array
+            learner: optimize.Learner, key: Key
         ) -> tuple[optimize.Learner, Metrics]:
-            recorded = records_lib.transition_at(data.train, rows)
+            recorded = records_lib.sample_transitions(data.train, key, size)
             return step(learner, recorded, known(recorded))
 
-        return reward_network.train_members(config.reward, draw, member, learner, key)
+        return reward_network.train_members(config.reward, member, learner, key)
 
     return fit

@@ -1,12 +1,4 @@
-"""Rollouts of a policy in a learned world: one scan (Algorithm 1 of the paper).
-
-Random numbers of all steps are drawn at once where policy and world allow it: step by
-step, with few states, they would take longer than the networks. They take about twice
-the memory of the transitions.
-"""
-
-from collections.abc import Callable
-from typing import Any
+"""Rollouts of a policy in a learned world: one scan (Algorithm 1 of the paper)."""
 
 import jax
 import jax.numpy as jnp
@@ -38,15 +30,12 @@ def rollout(
       Transitions with leaves [H, B, ...]. A rollout goes on after an end that the world
       knows of: what follows counts for nothing, see `alive_in`.
     """
-    count, ones = starts.shape[0], jnp.ones(starts.shape[:1])
-    keys = jax.vmap(jax.random.split)(jax.random.split(key, horizon))
-    chance, act = _acting(policy, policy_params, starts)
-    noise, move = _moving(dynamics, dynamics_params)
 
-    def step(states: Array, drawn: tuple[Any, Any]) -> tuple[Array, Transition]:
-        actions = act(drawn[0], states)
-        following = move(drawn[1], states, actions)
-        discount = following.discount
+    def step(states: Array, key: Key) -> tuple[Array, Transition]:
+        action_key, world_key = jax.random.split(key)
+        actions = policy.sample(policy_params, action_key, states)
+        following = dynamics.sample(dynamics_params, world_key, states, actions)
+        discount, ones = following.discount, jnp.ones(states.shape[:1])
         transition = Transition(
             state=states,
             action=actions,
@@ -57,40 +46,16 @@ def rollout(
         )
         return following.state, transition
 
-    drawn = (
-        jax.vmap(lambda key: chance(key, count))(keys[:, 0]),
-        jax.vmap(lambda key: noise(key, count))(keys[:, 1]),
-    )
-    _, transitions = jax.lax.scan(step, starts, drawn)
+    def scan_step(
+        carry: tuple[Array, Key], _: None
+    ) -> tuple[tuple[Array, Key], Transition]:
+        states, key = carry
+        key, step_key = jax.random.split(key)
+        states, transition = step(states, step_key)
+        return (states, key), transition
+
+    _, transitions = jax.lax.scan(scan_step, (starts, key), None, length=horizon)
     return transitions
-
-
-def _acting(policy: Policy, params: Params, starts: Array) -> tuple[Callable, Callable]:
-    """`(key, B) -> random numbers`, `(numbers, states) -> actions`."""
-    if policy.draw is not None:
-        return _key_alone, lambda key, states: policy.sample(params, key, states)
-    actions = jax.eval_shape(policy.log_probs, params, starts).shape[-1]
-    return (
-        lambda key, count: jax.random.gumbel(key, (count, actions)),
-        lambda gumbel, states: policy.choose(params, gumbel, states),
-    )
-
-
-def _moving(dynamics: Dynamics, params: Params) -> tuple[Callable, Callable]:
-    """`(key, B) -> random numbers`, `(numbers, states, actions) -> Step`."""
-    draw, move = dynamics.noise, dynamics.moved
-    if draw is None or move is None:
-        return _key_alone, lambda *given: dynamics.sample(params, *given)
-    return (
-        lambda key, count: draw(params, key, count),
-        lambda *given: move(params, *given),
-    )
-
-
-def _key_alone(key: Key, count: int) -> Key:
-    """Of what draws as it goes, the key is all that can be given to it."""
-    del count
-    return key
 
 
 def alive_in(rollouts: Transition) -> Array:
