@@ -133,11 +133,15 @@ def make(
         change = (example.next_state - example.state)[dynamic]
         bounds = jnp.sum(params["high"] - params["low"])
         of_each = jax.vmap(likelihood.gaussian_nll, in_axes=(None, 0, 0))
-        log_var = found.log_var
-        if not is_off(blur):
-            log_var = jnp.logaddexp(log_var, 2.0 * jnp.log(blur))
-        nll = of_each(change, found.mean, log_var)
+        nll = of_each(change, found.mean, _blurred(found.log_var, blur))
         nll = -jax.nn.logsumexp(found.log_weight - nll, axis=0)
         return jnp.mean(nll) + 1e-3 * bounds / num_dynamic
 
     return Features(init, moments, draw, loss)
+
+
+def _blurred(log_var: Array, blur: float | Array) -> Array:
+    """Log variances of what is read with an error of this standard deviation."""
+    if is_off(blur):
+        return log_var
+    return jnp.logaddexp(log_var, 2.0 * jnp.log(blur))
