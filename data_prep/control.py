@@ -293,6 +293,7 @@ def main() -> None:
     """Writes the dataset named by the flags."""
     config, out = config_flags.read(Config), flags.FLAGS.out
     devices.enable_compilation_cache()
+    devices.choose_kernels()
     arrays = write(config, out)
     logging.info(
         "%d agents, %d steps, mean return %.1f in %s",

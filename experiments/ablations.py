@@ -205,7 +205,6 @@ def main() -> None:
     """Runs the comparison that the flags describe."""
     config = config_flags.read(RunConfig)
     devices.configure_host_devices()
-    devices.enable_compilation_cache()
     out = pathlib.Path(flags.FLAGS.out)
     given = flags.FLAGS
     table = run(config, given.dataset, out, given.groups, given.allow_git_worktree)

@@ -149,7 +149,6 @@ def main() -> None:
     """Runs the benchmark that the flags describe."""
     config = config_flags.read(RunConfig)
     devices.configure_host_devices()
-    devices.enable_compilation_cache()
     given = flags.FLAGS
     out = pathlib.Path(given.out)
     frame = run_all(given.task, config, given.dataset, out, given.episodes)

@@ -178,7 +178,6 @@ def main() -> None:
 
     config = config_flags.read(RunConfig)
     devices.configure_host_devices()
-    devices.enable_compilation_cache()
     given = flags.FLAGS
     out = pathlib.Path(given.out)
     table = run(config, out, given.cohort_seed, given.conditions)

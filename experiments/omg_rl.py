@@ -30,7 +30,6 @@ def main() -> None:
     """Runs the experiment that the flags describe."""
     config = config_flags.read(RunConfig)
     devices.configure_host_devices()
-    devices.enable_compilation_cache()
     out = pathlib.Path(flags.FLAGS.out)
     report = run(config, flags.FLAGS.dataset, out, flags.FLAGS.allow_git_worktree)
     print(f"\nReport: {report}")

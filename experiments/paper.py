@@ -152,7 +152,6 @@ def main() -> None:
     """Runs the experiments that the flags describe."""
     config = config_flags.read(RunConfig)
     devices.configure_host_devices()
-    devices.enable_compilation_cache()
     out = pathlib.Path(flags.FLAGS.out)
     given = flags.FLAGS
     report = run(config, given.dataset, out, given.allow_git_worktree, given.cells)

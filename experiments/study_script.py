@@ -57,7 +57,6 @@ def start(
     """
     own, config = (config_flags.read(kind) for kind in (study, RunConfig))
     devices.configure_host_devices()
-    devices.enable_compilation_cache()
     given = flags.FLAGS
     allow = bool(given[config_flags.ALLOW_GIT_WORKTREE].value)
     page = run(own, config, given.dataset, pathlib.Path(given.out), allow)

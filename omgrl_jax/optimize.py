@@ -61,9 +61,14 @@ def gradient_step(
 
     def step(learner: Learner, *args: Any) -> tuple[Learner, Metrics]:
         grads, metrics = gradient(learner.params, *args)
-        updates, state = optimizer.update(
-            grads, learner.optimizer_state, learner.params
-        )
-        return Learner(optax.apply_updates(learner.params, updates), state), metrics
+        return descend(optimizer, learner, grads), metrics
 
     return step
+
+
+def descend(
+    optimizer: optax.GradientTransformation, learner: Learner, grads: Params
+) -> Learner:
+    """The learner after a step along gradients of its parameters."""
+    updates, state = optimizer.update(grads, learner.optimizer_state, learner.params)
+    return Learner(optax.apply_updates(learner.params, updates), state)

@@ -66,6 +66,18 @@ class Spread(NamedTuple):
     disagreement: Array
 
 
+class Ahead(NamedTuple):
+    """Steps whose random numbers are drawn before them, for B states.
+
+    Attributes:
+      noise: `(params, key, B) -> numbers` of a step.
+      step: `(params, numbers, states [B, S], actions) -> Step`.
+    """
+
+    noise: Callable[[Params, Key, int], Any]
+    step: Callable[[Params, Any, Array, Array], Step]
+
+
 class Dynamics(NamedTuple):
     """A learned model of the world: anything that rollouts and planners can use.
 
@@ -76,11 +88,15 @@ class Dynamics(NamedTuple):
         members' mean without noise; `amounts` replaces the actions' usual doses.
       spread: `(params, states [B, S], actions [B]) -> Spread`, in standardised units;
         None where a model cannot tell.
+      ahead: `sample` in two parts, for rollouts that draw the random numbers of all
+        their steps at once; None where a model draws as it goes. Whoever replaces
+        `sample` replaces this too: it comes first.
     """
 
     sample: Callable[[Params, Key, Array, Array], Step]
     mean: Callable[..., Step]
     spread: Callable[[Params, Array, Array], Spread] | None = None
+    ahead: Ahead | None = None
 
 
 class Policy(NamedTuple):

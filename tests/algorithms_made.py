@@ -150,7 +150,7 @@ MAKERS = {
     "omg_rl, step": functools.partial(make_omg_rl, mode="step", inputs="outcome"),
     "omg_rl, careful": functools.partial(
         make_omg_rl,
-        {"reward_patience": 1, "behaviour": "removed", "penalty": 1.0},
+        {"reward_patience": 5, "behaviour": "removed", "penalty": 1.0},
         inputs="next_state",
         normalise=True,
     ),

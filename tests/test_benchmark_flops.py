@@ -46,15 +46,13 @@ def test_an_update_of_the_usual_size_by_hand():
     # 16 * 256 + 2 * 256^2 + 256 * 6 = 136,704 for actor and critics alike.
     forward = 2 * 136_704
     learning = 3 * forward - 2 * 16 * 256
-    # The policy in 256 next states and 128 states from rollouts; twins: targets,
-    # learning, and once more for the actor, which learns too.
-    wanted = 256 * (1.5 * forward + 4 * forward + 2 * learning + learning)
+    # The policy in 256 next states; twins: targets, learning, and once more for the
+    # actor, which learns too.
+    wanted = 256 * (forward + 4 * forward + 2 * learning + learning)
     assert flops.update(run.agent, space) == wanted
     # r_psi of the outcome: 1 * 128 + 128 * 64 + 64 * 1 = 8,384 for each of 256.
     with_reward = flops.update(run.agent, space, run.reward)
     assert with_reward - wanted == 256 * 2 * 8_384
-    only = dataclasses.replace(run.agent, recorded_share=0.75)
-    assert flops.update(only, space) == wanted - 64 * forward
 
 
 def test_updates_are_what_is_traced():

@@ -156,7 +156,8 @@ def test_ogsrl_learns_to_push_where_pushing_pays():
         goes_on = jax.random.bernoulli(end_key, 0.75, states.shape[:1])
         return step._replace(discount=goes_on.astype(jnp.float32))
 
-    algorithm = ogsrl.make(config, space, made.dynamics._replace(sample=sample))
+    dynamics = made.dynamics._replace(sample=sample, ahead=None)
+    algorithm = ogsrl.make(config, space, dynamics)
     data = dyna.Data(train, params, None, validation=validation)
 
     @jax.jit

@@ -192,7 +192,7 @@ def gaussian(width):
         mean = state[:1] + member
         return Outcome(mean, mean, jnp.full(1, 2 * np.log(width), jnp.float32), mean)
 
-    return world_lib.World(*[None] * 8)._replace(outcome=outcome)
+    return world_lib.World(*[None] * 9)._replace(outcome=outcome)
 
 
 @functools.cache
@@ -321,7 +321,7 @@ def test_greedy_courses_take_the_likeliest_action_and_others_all():
         step = true_step(params, states, actions)
         return step._replace(state=step.state + noise[:, None])
 
-    world = world_lib.World(*[None] * 8)._replace(dynamics=Dynamics(draw, true_step))
+    world = world_lib.World(*[None] * 9)._replace(dynamics=Dynamics(draw, true_step))
     starts = jnp.zeros((50, 3))
     prefers = jnp.array([[0.0, 0.4, 0.0]])
     run = functools.partial(

@@ -68,9 +68,9 @@ def test_moments_of_a_mixture_hold_what_lies_between_its_parts():
 def test_what_is_drawn_has_these_moments_and_each_part_its_share(components):
     made = features.make((), SPACE, components)
     params = given(TWO if components == 2 else TWO[:2, 0])
-    keys = jax.random.split(jax.random.key(0), 20_000)
+    noise = jax.vmap(made.noise)(jax.random.split(jax.random.key(0), 20_000))
     draws = jax.jit(jax.vmap(made.draw, in_axes=(None, 0, None, None)))
-    found = np.asarray(draws(params, keys, STATE, jnp.int32(0)))
+    found = np.asarray(draws(params, noise, STATE, jnp.int32(0)))
     mean, log_var = made.moments(params, STATE, jnp.int32(0))
     sd = np.exp(0.5 * np.asarray(log_var))
     # Five deviations of a mean of so many draws, and some more for one of a spread.
@@ -107,7 +107,7 @@ def test_a_blurred_likelihood_is_that_of_changes_read_with_an_error():
     # What is drawn is not blurred.
     plain = features.make((), SPACE, components=2)
     sharp, same = (
-        one.draw(given(TWO), jax.random.key(0), STATE, jnp.int32(0))
+        one.draw(given(TWO), one.noise(jax.random.key(0)), STATE, jnp.int32(0))
         for one in (plain, made)
     )
     np.testing.assert_array_equal(sharp, same)
@@ -157,9 +157,9 @@ def test_a_mixture_learns_a_tail_that_one_gaussian_misses():
     for components in (1, 2):
         made = features.make((), SPACE, components)
         params = fitted(made, batch, 800)
-        keys = jax.random.split(jax.random.key(1), 10_000)
+        noise = jax.vmap(made.noise)(jax.random.split(jax.random.key(1), 10_000))
         draws = jax.jit(jax.vmap(made.draw, in_axes=(None, 0, None, None)))
-        drawn = np.asarray(draws(params, keys, STATE, jnp.int32(1)))
+        drawn = np.asarray(draws(params, noise, STATE, jnp.int32(1)))
         shares[components] = (drawn < -2.0).mean()
     assert abs(shares[2] - 0.05) < 0.01
     assert abs(shares[1] - 0.05) > 0.02

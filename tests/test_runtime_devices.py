@@ -5,6 +5,7 @@ import subprocess
 import sys
 import textwrap
 
+import jaxlib
 import pytest
 
 from omgrl_jax.runtime import devices
@@ -49,6 +50,39 @@ def test_default_is_one_device_for_each_core(tmp_path):
     assert cores >= 1
     shown = run(COUNT.format(""), XDG_CACHE_HOME=str(tmp_path))
     assert shown == f"{cores} {cores}"
+
+
+KERNELS = """
+    import jax, jax.numpy as jnp, os
+    from omgrl_jax.runtime import devices
+    asked = {}
+    shapes = [jax.ShapeDtypeStruct(s, jnp.float32) for s in ((64, 256), (256, 256))]
+    compiled = jax.jit(jnp.matmul).lower(*shapes).compile()
+    print(asked, "ynn" in compiled.as_text())
+"""
+
+
+@pytest.mark.skipif(
+    not jaxlib.__version__.startswith(devices._KNOWING), reason="other kernels"
+)
+def test_products_are_left_to_eigen():
+    chosen = KERNELS.format("devices.choose_kernels()")
+    assert run(chosen) == "True False"
+    # What XLA would take by itself, and what the user asks for.
+    assert run(KERNELS.format(None)) == "None True"
+    flag = f"{devices._KERNELS_FLAG}=LIBRARY_FUSION_TYPE_DOT"
+    assert run(chosen, XLA_FLAGS=flag) == "False True"
+
+
+def test_a_jaxlib_that_may_not_know_how_is_not_asked(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--other=1")
+    monkeypatch.setattr(jaxlib, "__version__", "0.11.0")
+    assert not devices.choose_kernels()
+    assert os.environ["XLA_FLAGS"] == "--other=1"
+    monkeypatch.setattr(jaxlib, "__version__", "0.10.7")
+    assert devices.choose_kernels()
+    assert os.environ["XLA_FLAGS"] == f"--other=1 {devices._KERNELS_FLAG}="
+    assert not devices.choose_kernels()
 
 
 def test_too_late_is_an_error_with_the_remedy():

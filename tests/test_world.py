@@ -2,6 +2,7 @@
 
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +15,8 @@ from omgrl_jax.data import space as space_lib
 from omgrl_jax.data import tracking
 from omgrl_jax.models import dealing, ensemble, world, world_fit
 from omgrl_jax.models import example as example_lib
-from omgrl_jax.types import Step
+from omgrl_jax.models.rollout import rollout
+from omgrl_jax.types import Policy, Step
 
 MEMBERS = 3
 FREE = world.WorldConfig((8,), (8,), "free", state_margin=50.0)
@@ -47,7 +49,8 @@ def model(config=PROPORTIONAL, delay=0):
     low, high = train.states.min(axis=0), train.states.max(axis=0)
     margin = config.state_margin
     params = world.WorldParams(features, outcomes, scales, low - margin, high + margin)
-    dynamics = type(made.dynamics)(*(jax.jit(f) for f in made.dynamics))
+    once = {name: jax.jit(getattr(made.dynamics, name)) for name in ("sample", "mean")}
+    dynamics = made.dynamics._replace(**once, spread=jax.jit(made.dynamics.spread))
     made = made._replace(dynamics=dynamics, outcome=jax.jit(made.outcome))
     return made, params, space, train
 
@@ -57,10 +60,10 @@ def some(train, count):
     return train.states[rows], train.actions[rows]
 
 
-def who(params, member, key, state, action):
+def who(params, member, noise, state, action):
     """A step that says which member made it, and for which state and action."""
     del params
-    number = member[0] + 0.0 * jax.random.uniform(key)
+    number = member[0] + 0.0 * noise
     return Step(state, jnp.stack([number, action.astype(jnp.float32)]))
 
 
@@ -69,7 +72,8 @@ def test_every_member_gets_an_equal_share(batch):
     params = world.WorldParams(jnp.arange(3.0), jnp.arange(3.0), None, None, None)
     states = jnp.arange(2.0 * batch).reshape(batch, 2)
     actions = jnp.arange(batch)
-    out = dealing.deal(params, jax.random.key(0), states, actions, who)
+    deal = dealing.draw(params, jax.random.key(0), batch, jax.random.uniform)
+    out = dealing.play(params, deal, states, actions, who)
     # Each state comes back to its own place, stepped by one member.
     np.testing.assert_array_equal(out.state, states)
     np.testing.assert_array_equal(out.outcome[:, 1], actions)
@@ -85,7 +89,8 @@ def test_no_member_is_favoured_where_the_shares_are_uneven(batch):
     @jax.jit
     @jax.vmap
     def draw(key):
-        return dealing.deal(params, key, states, jnp.arange(batch), who)
+        deal = dealing.draw(params, key, batch, jax.random.uniform)
+        return dealing.play(params, deal, states, jnp.arange(batch), who)
 
     out = draw(jax.random.split(jax.random.key(0), 600))
     np.testing.assert_array_equal(out.state, np.broadcast_to(states, out.state.shape))
@@ -99,7 +104,7 @@ def test_no_member_is_favoured_where_the_shares_are_uneven(batch):
 
 def tracked_by_hand(made, params, space, key, state, action, outcomes):
     """Tracked features after one member's step, from the public parts."""
-    _, value_key, draw_key = jax.random.split(key, 3)
+    _, value_key, draw_key, _ = jax.random.split(key, 4)
     amount = params.scales.amounts[action]
     said = made.outcome(params.scales, outcomes, state, action, amount)
     value = said.mean + jnp.exp(0.5 * said.log_var) * jax.random.normal(value_key, (1,))
@@ -128,7 +133,7 @@ def test_a_step_tracks_by_rule_and_carries_static_features(delay):
     def both(key, state, action):
         # The same numbers once more, past the check for keys used twice.
         twin = jax.random.wrap_key_data(jax.random.key_data(key))
-        step = made.step(params, member, key, state, action)
+        step = made.step(params, member, made.noise(key), state, action)
         hand = tracked_by_hand(made, params, space, twin, state, action, member[1])
         return step, hand
 
@@ -141,6 +146,18 @@ def test_a_step_tracks_by_rule_and_carries_static_features(delay):
     # Weight is static; the pulse is not.
     np.testing.assert_array_equal(step.state[:, 0], states[:, 0])
     assert np.all(step.state[:, 1] != states[:, 1])
+
+
+def test_rollouts_that_draw_at_once_are_those_that_draw_as_they_go():
+    made, params, _, train = model()
+    starts, _ = some(train, 10)
+    uniform = Policy(lambda _, states: jnp.zeros((*states.shape[:-1], 6)))
+    at_once, as_it_goes = (
+        rollout(dynamics, params, uniform, None, jax.random.key(1), starts, 4)
+        for dynamics in (made.dynamics, made.dynamics._replace(ahead=None))
+    )
+    chex.assert_trees_all_close(at_once, as_it_goes, rtol=1e-5, atol=1e-5)
+    assert len(np.unique(at_once.action)) > 1
 
 
 def test_static_features_never_change_in_a_rollout():

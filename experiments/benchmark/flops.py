@@ -101,9 +101,8 @@ def update(
     """
     policy, value = actor(agent, space), critic(agent, space)
     batch = agent.batch_size
-    share = 0.5 if agent.recorded_share == 1.0 else agent.recorded_share
-    sampled = batch - round(batch * share)
-    flops = (batch + sampled) * policy.forward  # next states; where values are lowered
+    # Where values are pushed down the policy has said already what it is to learn.
+    flops = batch * policy.forward  # next states
     flops += batch * TWINS * value.forward  # targets
     flops += batch * TWINS * value.learning
     flops += batch * TWINS * value.forward  # what the new critics tell the actor

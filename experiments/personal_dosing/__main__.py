@@ -39,6 +39,7 @@ def main() -> None:
     """Runs the study that the flags describe."""
     config = config_flags.read(Config)
     devices.enable_compilation_cache()
+    devices.choose_kernels()
     allow = bool(flags.FLAGS[config_flags.ALLOW_GIT_WORKTREE].value)
     page = run(config, flags.FLAGS.dataset, pathlib.Path(flags.FLAGS.out), allow)
     print(f"\nReport: {page}")

@@ -131,22 +131,28 @@ def make_fit(
     ) -> tuple[optimize.Learner, Metrics]:
         rollouts = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), evidence.rollouts)
 
-        def member(
-            learner: optimize.Learner, key: Key
-        ) -> tuple[optimize.Learner, Metrics]:
+        def draw(key: Key) -> tuple[Array, Array]:
             rollout_key, window_key = jax.random.split(key)
-            return step(
-                learner,
-                _draw(rollouts, rollout_key, config.batch),
-                _draw(evidence.windows, window_key, config.batch),
+            return (
+                _rows(rollouts, rollout_key, config.batch),
+                _rows(evidence.windows, window_key, config.batch),
             )
 
-        return reward_network.train_members(config, member, learner, key)
+        def member(
+            learner: optimize.Learner, rows: tuple[Array, Array]
+        ) -> tuple[optimize.Learner, Metrics]:
+            i, j = rows
+            return step(
+                learner,
+                jax.tree.map(lambda x: x[i], rollouts),
+                jax.tree.map(lambda x: x[j], evidence.windows),
+            )
+
+        return reward_network.train_members(config, draw, member, learner, key)
 
     return fit
 
 
-def _draw(trajectories: Transition, key: Key, size: int) -> Transition:
+def _rows(trajectories: Transition, key: Key, size: int) -> Array:
     """Draws `size` of the trajectories [N, H, ...] with replacement."""
-    rows = jax.random.randint(key, (size,), 0, trajectories.action.shape[0])
-    return jax.tree.map(lambda x: x[rows], trajectories)
+    return jax.random.randint(key, (size,), 0, trajectories.action.shape[0])

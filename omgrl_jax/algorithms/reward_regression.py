@@ -112,12 +112,15 @@ def make_fit(
         data = evidence.data
         known = known_reward.make(space, data.world.scales)
 
+        def draw(key: Key) -> Array:
+            return records_lib.sample_rows(data.train, key, size)
+
         def member(
-            learner: optimize.Learner, key: Key
+            learner: optimize.Learner, rows: Array
         ) -> tuple[optimize.Learner, Metrics]:
-            recorded = records_lib.sample_transitions(data.train, key, size)
+            recorded = records_lib.transition_at(data.train, rows)
             return step(learner, recorded, known(recorded))
 
-        return reward_network.train_members(config.reward, member, learner, key)
+        return reward_network.train_members(config.reward, draw, member, learner, key)
 
     return fit

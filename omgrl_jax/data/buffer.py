@@ -57,9 +57,18 @@ def add(buffer: Buffer, rows: Transition) -> Buffer:
     return Buffer(stored, buffer.added + count)
 
 
-def sample(buffer: Buffer, key: Key, size: int) -> Transition:
-    """Draws `size` rows with replacement from the rows filled so far (at least one)."""
+def sample_rows(buffer: Buffer, key: Key, size: int) -> Array:
+    """Draws `size` rows, with replacement, of those filled so far (at least one)."""
     capacity = buffer.rows.action.shape[0]
     filled = jnp.minimum(buffer.added, capacity)
-    index = jax.random.randint(key, (size,), 0, filled)
-    return jax.tree.map(lambda x: x[index], buffer.rows)
+    return jax.random.randint(key, (size,), 0, filled)
+
+
+def at(buffer: Buffer, rows: Array) -> Transition:
+    """The transitions in some rows [...], leaves [..., ...]."""
+    return jax.tree.map(lambda x: x[rows], buffer.rows)
+
+
+def sample(buffer: Buffer, key: Key, size: int) -> Transition:
+    """Draws `size` transitions with replacement from those filled so far."""
+    return at(buffer, sample_rows(buffer, key, size))

@@ -54,27 +54,22 @@ def _softmax(hidden: tuple[int, ...], num_actions: int) -> Policy:
     return Policy(log_probs)
 
 
-def make_loss(policy: Policy) -> Callable[..., tuple[Array, Metrics]]:
-    """The soft policy loss over a batch of states.
+def soft_loss(log_probs: Array, q: Array, temperature: Array) -> tuple[Array, Metrics]:
+    """The soft policy loss over a batch of states (Eq. 6).
 
     Args:
-      policy: the policy.
+      log_probs: [B, A] of the policy; the gradient is taken through them.
+      q: [B, A] action values.
+      temperature: [] entropy coefficient.
 
     Returns:
-      `loss(params, states [B, S], q [B, A], temperature []) -> (loss, metrics)`.
+      The loss [] and metrics.
     """
-
-    def loss(
-        params: Params, states: Array, q: Array, temperature: Array
-    ) -> tuple[Array, Metrics]:
-        log_probs = policy.log_probs(params, states)
-        each = jax.vmap(policy_ops.soft_policy_loss, in_axes=(0, 0, None))(
-            log_probs, q, temperature
-        )
-        entropy = jnp.mean(jax.vmap(policy_ops.entropy)(log_probs))
-        return jnp.mean(each), {"actor/entropy": entropy, "actor/loss": jnp.mean(each)}
-
-    return loss
+    each = jax.vmap(policy_ops.soft_policy_loss, in_axes=(0, 0, None))(
+        log_probs, q, temperature
+    )
+    entropy = jnp.mean(jax.vmap(policy_ops.entropy)(log_probs))
+    return jnp.mean(each), {"actor/entropy": entropy, "actor/loss": jnp.mean(each)}
 
 
 def log_prob_of(log_probs: Array, actions: Array) -> Array:

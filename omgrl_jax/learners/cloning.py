@@ -49,17 +49,14 @@ def make(
     step = optimize.gradient_step(loss, optimizer)
 
     def clone(params: Params, key: Key, records: Records) -> Params:
-        def one(
-            carry: tuple[optimize.Learner, Key], _: None
-        ) -> tuple[tuple[optimize.Learner, Key], None]:
-            learner, key = carry
-            key, row_key = jax.random.split(key)
-            rows = records_lib.sample_rows(records, row_key, config.batch_size)
+        def one(learner: optimize.Learner, rows: Array) -> tuple:
             given = records.states[rows], records.actions[rows]
-            return (step(learner, *given)[0], key), None
+            return step(learner, *given)[0], None
 
-        start = optimize.start(optimizer, params), key
-        (learner, _), _ = jax.lax.scan(one, start, None, length=config.steps)
-        return learner.params
+        start = optimize.start(optimizer, params)
+        count = config.steps * config.batch_size
+        rows = records_lib.sample_rows(records, key, count)
+        rows = rows.reshape(config.steps, config.batch_size)
+        return jax.lax.scan(one, start, rows)[0].params
 
     return clone

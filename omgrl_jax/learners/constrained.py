@@ -346,19 +346,12 @@ def _make_fit(
     def fit(
         learner: optimize.Learner, key: Key, batch: Batch, targets: Array
     ) -> optimize.Learner:
-        def one(
-            carry: tuple[optimize.Learner, Key], _: None
-        ) -> tuple[tuple[optimize.Learner, Key], None]:
-            learner, key = carry
-            key, row_key = jax.random.split(key)
-            count = batch.alive.shape[0]
-            rows = jax.random.randint(row_key, (config.value_batch,), 0, count)
+        def one(learner: optimize.Learner, rows: Array) -> tuple:
             given = batch.states[rows], targets[:, rows], batch.alive[rows]
-            return (step(learner, *given)[0], key), None
+            return step(learner, *given)[0], None
 
-        (learner, _), _ = jax.lax.scan(
-            one, (learner, key), None, length=config.value_steps
-        )
-        return learner
+        size = (config.value_steps, config.value_batch)
+        rows = jax.random.randint(key, size, 0, batch.alive.shape[0])
+        return jax.lax.scan(one, learner, rows)[0]
 
     return fit

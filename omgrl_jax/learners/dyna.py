@@ -174,18 +174,24 @@ def improve(
     recorded_size = round(config.batch_size * share)
     sampled_size = config.batch_size - recorded_size
 
-    def one(carry: tuple[Any, Key], _: None) -> tuple[tuple[Any, Key], Metrics]:
-        state, key = carry
-        key, recorded_key, sampled_key = jax.random.split(key, 3)
-        recorded = records_lib.sample_transitions(records, recorded_key, recorded_size)
+    def draw(key: Key) -> tuple[Array, Array]:
+        recorded_key, sampled_key = jax.random.split(key)
+        recorded = records_lib.sample_rows(records, recorded_key, recorded_size)
         if recorded_only:
-            sampled = records_lib.sample_transitions(records, sampled_key, sampled_size)
-        else:
-            sampled = buffer_lib.sample(buffer, sampled_key, sampled_size)
-        state, metrics = step(state, reward, recorded, sampled)
-        return (state, key), metrics
+            return recorded, records_lib.sample_rows(records, sampled_key, sampled_size)
+        return recorded, buffer_lib.sample_rows(buffer, sampled_key, sampled_size)
 
-    (state, _), metrics = jax.lax.scan(one, (state, key), None, length=config.updates)
+    def one(state: Any, rows: tuple[Array, Array]) -> tuple[Any, Metrics]:
+        recorded = records_lib.transition_at(records, rows[0])
+        if recorded_only:
+            sampled = records_lib.transition_at(records, rows[1])
+        else:
+            sampled = buffer_lib.at(buffer, rows[1])
+        return step(state, reward, recorded, sampled)
+
+    # All draws at once: one by one each takes as long as a layer.
+    rows = jax.vmap(draw)(jax.random.split(key, config.updates))
+    state, metrics = jax.lax.scan(one, state, rows)
     return state, jax.tree.map(jnp.mean, metrics)
 
 

@@ -223,11 +223,16 @@ def _make_update(
     ) -> tuple[optimize.Learner, Metrics]:
         trajectories = flatten(pool.trajectories)
 
-        def member(learner: optimize.Learner, key: Key) -> tuple:
+        def draw(key: Key) -> tuple[Array, Array]:
             pool_key, window_key = jax.random.split(key)
             size = (config.batch,)
-            i = jax.random.randint(pool_key, size, 0, density[0].shape[0])
-            j = jax.random.randint(window_key, size, 0, density[1].shape[0])
+            return (
+                jax.random.randint(pool_key, size, 0, density[0].shape[0]),
+                jax.random.randint(window_key, size, 0, density[1].shape[0]),
+            )
+
+        def member(learner: optimize.Learner, rows: tuple[Array, Array]) -> tuple:
+            i, j = rows
             return step(
                 learner,
                 jax.tree.map(lambda x: x[i], trajectories),
@@ -236,7 +241,7 @@ def _make_update(
                 density[1][j],
             )
 
-        return reward_network.train_members(config, member, learner, key)
+        return reward_network.train_members(config, draw, member, learner, key)
 
     return update
 

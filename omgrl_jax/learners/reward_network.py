@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -248,7 +248,8 @@ def _make_potential(
 
 def train_members(
     config: RewardConfig,
-    step: Callable[[optimize.Learner, Key], tuple[optimize.Learner, Metrics]],
+    draw: Callable[[Key], Any],
+    step: Callable[[optimize.Learner, Any], tuple[optimize.Learner, Metrics]],
     learners: optimize.Learner,
     key: Key,
 ) -> tuple[optimize.Learner, Metrics]:
@@ -256,26 +257,18 @@ def train_members(
 
     Args:
       config: number of members and of steps.
-      step: a step of one member on draws of its own.
+      draw: what a step of one member is made on: rows, for instance; those of all steps
+        are drawn at once.
+      step: a step of one member on what was drawn.
       learners: leaves [members, ...].
       key: consumed.
 
     Returns:
       The learners and the metrics of the last step, averaged over the members.
     """
-
-    def one(
-        carry: tuple[optimize.Learner, Key], _: None
-    ) -> tuple[tuple[optimize.Learner, Key], Metrics]:
-        learners, key = carry
-        key, step_key = jax.random.split(key)
-        keys = jax.random.split(step_key, config.members)
-        learners, metrics = jax.vmap(step)(learners, keys)
-        return (learners, key), metrics
-
-    (learners, _), metrics = jax.lax.scan(
-        one, (learners, key), None, length=config.steps
-    )
+    keys = jax.random.split(key, (config.steps, config.members))
+    drawn = jax.vmap(jax.vmap(draw))(keys)
+    learners, metrics = jax.lax.scan(jax.vmap(step), learners, drawn)
     return learners, jax.tree.map(lambda x: jnp.mean(x[-1]), metrics)
 
 

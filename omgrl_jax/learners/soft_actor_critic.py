@@ -132,12 +132,15 @@ def make(
     actor_optimizer = optimize.adam(rate, norm)
     critic_optimizer = optimize.adam(config.critic_learning_rate, norm)
     temperature_optimizer = optimize.adam(rate)
-    tempered = _make_tempered(config, space, temperature_optimizer)
-    actor_step = optimize.gradient_step(
-        actor_lib.make_loss(actor.policy), actor_optimizer
-    )
-    critic_step = optimize.gradient_step(
-        critic_lib.make_loss(critic, push_down, conservatism), critic_optimizer
+    update = _make_update(
+        config,
+        actor,
+        critic,
+        actor_optimizer,
+        optimize.gradient_step(
+            critic_lib.make_loss(critic, push_down, conservatism), critic_optimizer
+        ),
+        _make_tempered(config, space, temperature_optimizer),
     )
 
     def init(key: Key) -> AgentState:
@@ -150,49 +153,6 @@ def make(
             target=jax.tree.map(jnp.copy, params),
             temperature=optimize.start(temperature_optimizer, log_temperature),
         )
-
-    def update(
-        state: AgentState,
-        reward: RewardFunction,
-        recorded: Transition,
-        sampled: Transition,
-        lowered: Lowered | None = None,
-    ) -> tuple[AgentState, Metrics]:
-        temperature = jnp.exp(state.temperature.params)
-        both = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), recorded, sampled)
-        split = recorded.action.shape[0]
-        pushed_down = sampled if sampled.action.shape[0] else recorded
-        # One pass over current and next states serves targets and the penalty.
-        log_probs = actor.policy.log_probs(
-            state.actor.params, jnp.concatenate([both.next_state, pushed_down.state])
-        )
-        size = both.action.shape[0]
-        targets = critic_lib.soft_targets(
-            critic,
-            state.target,
-            log_probs[:size],
-            both,
-            reward(both),
-            config.discount,
-            temperature,
-            None if lowered is None else lowered.following,
-        )
-        new_critic, metrics = critic_step(
-            state.critic,
-            recorded,
-            targets[:split],
-            sampled,
-            targets[split:],
-            log_probs[size:],
-        )
-        q = jnp.min(critic.values(new_critic.params, both.state), axis=0)
-        if lowered is not None:
-            q = q - lowered.here
-        new_actor, actor_metrics = actor_step(state.actor, both.state, q, temperature)
-        new_temperature = tempered(state.temperature, actor_metrics["actor/entropy"])
-        target = _followed(state.target, new_critic.params, config.target_rate)
-        metrics = {**metrics, **actor_metrics, "actor/temperature": temperature}
-        return AgentState(new_actor, new_critic, target, new_temperature), metrics
 
     return Agent(init, update, actor.policy)
 
@@ -216,6 +176,65 @@ def make_values(
         return jnp.min(critic.values(state.critic.params, states), axis=0)
 
     return values
+
+
+def _make_update(
+    config: AgentConfig,
+    actor: actor_lib.Actor,
+    critic: critic_lib.Critic,
+    actor_optimizer: optax.GradientTransformation,
+    critic_step: Callable[..., tuple[optimize.Learner, Metrics]],
+    tempered: Callable[[optimize.Learner, Array], optimize.Learner],
+) -> Callable[..., tuple[AgentState, Metrics]]:
+    """One gradient step of each part; see `Agent`."""
+    policy_slope = jax.grad(actor_lib.soft_loss, has_aux=True)
+
+    def update(
+        state: AgentState,
+        reward: RewardFunction,
+        recorded: Transition,
+        sampled: Transition,
+        lowered: Lowered | None = None,
+    ) -> tuple[AgentState, Metrics]:
+        temperature = jnp.exp(state.temperature.params)
+        both = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), recorded, sampled)
+        split = recorded.action.shape[0]
+        # Asked once, where values are pushed down and for the policy's own step.
+        log_probs, pulled_back = jax.vjp(
+            lambda params: actor.policy.log_probs(params, both.state),
+            state.actor.params,
+        )
+        next_log_probs = actor.policy.log_probs(state.actor.params, both.next_state)
+        pushed_down = log_probs[split:] if sampled.action.shape[0] else log_probs
+        targets = critic_lib.soft_targets(
+            critic,
+            state.target,
+            next_log_probs,
+            both,
+            reward(both),
+            config.discount,
+            temperature,
+            None if lowered is None else lowered.following,
+        )
+        new_critic, metrics = critic_step(
+            state.critic,
+            recorded,
+            targets[:split],
+            sampled,
+            targets[split:],
+            pushed_down,
+        )
+        q = jnp.min(critic.values(new_critic.params, both.state), axis=0)
+        if lowered is not None:
+            q = q - lowered.here
+        slope, actor_metrics = policy_slope(log_probs, q, temperature)
+        new_actor = optimize.descend(actor_optimizer, state.actor, *pulled_back(slope))
+        new_temperature = tempered(state.temperature, actor_metrics["actor/entropy"])
+        target = _followed(state.target, new_critic.params, config.target_rate)
+        metrics = {**metrics, **actor_metrics, "actor/temperature": temperature}
+        return AgentState(new_actor, new_critic, target, new_temperature), metrics
+
+    return update
 
 
 def _make_tempered(

@@ -21,6 +21,7 @@ def make() -> World:
         feature_loss=_refuse,
         outcome_loss=_refuse,
         outcome=_refuse,
+        noise=_refuse,
         step=_refuse,
         dynamics=Dynamics(_refuse, _refuse, _refuse),
         predicted=(),

@@ -27,6 +27,18 @@ from omgrl_jax.settings import is_off
 from omgrl_jax.types import Array, Key, Params
 
 
+class Noise(NamedTuple):
+    """The random numbers of a change.
+
+    Attributes:
+      normal: [D] standard normal.
+      gumbel: [K, D] of which the largest picks a component; None where there is one.
+    """
+
+    normal: Array
+    gumbel: Array | None
+
+
 class Features(NamedTuple):
     """One member as pure functions; `D` dynamic features.
 
@@ -34,13 +46,15 @@ class Features(NamedTuple):
       init: `(key) -> params`.
       moments: `(params, state [S], action) -> (mean [D], log variance [D])` of the
         standardised change.
-      draw: `(params, key, state [S], action) -> [D]` a standardised change.
+      noise: `(key) -> ` the random numbers of one draw.
+      draw: `(params, noise, state [S], action) -> [D]` a standardised change.
       loss: `(scales, params, example) -> []`.
     """
 
     init: Callable[[Key], Params]
     moments: Callable[[Params, Array, Array], tuple[Array, Array]]
-    draw: Callable[[Params, Key, Array, Array], Array]
+    noise: Callable[[Key], Noise]
+    draw: Callable[[Params, Noise, Array, Array], Array]
     loss: Callable[[Scales, Params, Example], Array]
 
 
@@ -113,19 +127,23 @@ def make(
         within = jnp.exp(found.log_var)
         return mean, jnp.log(jnp.sum(weight * (within + apart), axis=0))
 
-    def draw(params: Params, key: Key, state: Array, action: Array) -> Array:
-        found = mixture(params, state, action)
+    def noise(key: Key) -> Noise:
         if components == 1:
-            mean, log_var = found.mean[0], found.log_var[0]
-        else:
-            key, pick_key = jax.random.split(key)
-            picks = jax.random.categorical(pick_key, found.log_weight, axis=0)
+            return Noise(jax.random.normal(key, (num_dynamic,)), None)
+        key, pick_key = jax.random.split(key)
+        gumbel = jax.random.gumbel(pick_key, (components, num_dynamic))
+        return Noise(jax.random.normal(key, (num_dynamic,)), gumbel)
+
+    def draw(params: Params, noise: Noise, state: Array, action: Array) -> Array:
+        found = mixture(params, state, action)
+        mean, log_var = found.mean[0], found.log_var[0]
+        if noise.gumbel is not None:
+            picks = jnp.argmax(found.log_weight + noise.gumbel, axis=0)
             mean, log_var = (
                 jnp.take_along_axis(x, picks[None], axis=0)[0]
                 for x in (found.mean, found.log_var)
             )
-        noise = jax.random.normal(key, (num_dynamic,))
-        return mean + jnp.exp(0.5 * log_var) * noise
+        return mean + jnp.exp(0.5 * log_var) * noise.normal
 
     def loss(scales: Scales, params: Params, example: Example) -> Array:
         del scales  # states and changes are standardised already
@@ -137,7 +155,7 @@ def make(
         nll = -jax.nn.logsumexp(found.log_weight - nll, axis=0)
         return jnp.mean(nll) + 1e-3 * bounds / num_dynamic
 
-    return Features(init, moments, draw, loss)
+    return Features(init, moments, noise, draw, loss)
 
 
 def _blurred(log_var: Array, blur: float | Array) -> Array:

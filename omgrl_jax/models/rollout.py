@@ -1,4 +1,13 @@
-"""Rollouts of a policy in a learned world: one scan (Algorithm 1 of the paper)."""
+"""Rollouts of a policy in a learned world: one scan (Algorithm 1 of the paper).
+
+Random numbers of all steps are drawn at once where policy and world allow it: step by
+step, with few states, they would take longer than the networks. They take about twice
+the memory of the transitions.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -30,12 +39,14 @@ def rollout(
       Transitions with leaves [H, B, ...]. A rollout goes on after an end that the world
       knows of: what follows counts for nothing, see `alive_in`.
     """
+    ones = jnp.ones(starts.shape[:1])
+    chance, act = _acting(policy, policy_params, starts)
+    noise, move = _moving(dynamics, dynamics_params, starts)
 
-    def step(states: Array, key: Key) -> tuple[Array, Transition]:
-        action_key, world_key = jax.random.split(key)
-        actions = policy.sample(policy_params, action_key, states)
-        following = dynamics.sample(dynamics_params, world_key, states, actions)
-        discount, ones = following.discount, jnp.ones(states.shape[:1])
+    def step(states: Array, numbers: tuple[Any, Any]) -> tuple[Array, Transition]:
+        actions = act(numbers[0], states)
+        following = move(numbers[1], states, actions)
+        discount = following.discount
         transition = Transition(
             state=states,
             action=actions,
@@ -46,16 +57,45 @@ def rollout(
         )
         return following.state, transition
 
-    def scan_step(
-        carry: tuple[Array, Key], _: None
-    ) -> tuple[tuple[Array, Key], Transition]:
-        states, key = carry
-        key, step_key = jax.random.split(key)
-        states, transition = step(states, step_key)
-        return (states, key), transition
-
-    _, transitions = jax.lax.scan(scan_step, (starts, key), None, length=horizon)
+    action_key, world_key = jax.random.split(key)
+    numbers = (
+        jax.vmap(chance)(jax.random.split(action_key, horizon)),
+        jax.vmap(noise)(jax.random.split(world_key, horizon)),
+    )
+    _, transitions = jax.lax.scan(step, starts, numbers)
     return transitions
+
+
+def _acting(policy: Policy, params: Params, starts: Array) -> tuple[Callable, Callable]:
+    """`(key) -> random numbers of a step`, `(numbers, states) -> actions`."""
+    if policy.draw is not None:
+        return _itself, functools.partial(policy.sample, params)
+    shape = jax.eval_shape(policy.log_probs, params, starts).shape
+
+    def act(gumbel: Array, states: Array) -> Array:
+        # The Gumbel trick, as the policy's own draw has it.
+        chosen = jnp.argmax(policy.log_probs(params, states) + gumbel, axis=-1)
+        return chosen.astype(jnp.int32)
+
+    return lambda key: jax.random.gumbel(key, shape), act
+
+
+def _moving(
+    dynamics: Dynamics, params: Params, starts: Array
+) -> tuple[Callable, Callable]:
+    """`(key) -> random numbers of a step`, `(numbers, states, actions) -> Step`."""
+    if dynamics.ahead is None:
+        return _itself, functools.partial(dynamics.sample, params)
+    ahead, count = dynamics.ahead, starts.shape[0]
+    return (
+        lambda key: ahead.noise(params, key, count),
+        functools.partial(ahead.step, params),
+    )
+
+
+def _itself(key: Key) -> Key:
+    """The numbers of what draws as it goes: the key is all that can be given to it."""
+    return key
 
 
 def alive_in(rollouts: Transition) -> Array:

@@ -17,13 +17,13 @@ import jax.numpy as jnp
 
 from omgrl_jax.data.space import Space
 from omgrl_jax.models import advance as advance_lib
+from omgrl_jax.models import dealing
 from omgrl_jax.models import ends as ends_lib
 from omgrl_jax.models import features as features_lib
 from omgrl_jax.models import outcome as outcome_lib
 from omgrl_jax.models import rewards as rewards_lib
-from omgrl_jax.models.dealing import deal
 from omgrl_jax.models.world_params import WorldParams
-from omgrl_jax.types import Array, Dynamics, Key, Params, Spread, Step
+from omgrl_jax.types import Ahead, Array, Dynamics, Key, Params, Spread, Step
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +47,8 @@ class WorldConfig:
         paper. Safety costs are tails, which one Gaussian misses.
       blur: standard deviations of a feature by which likelihoods of its change are
         blurred, in fits alone: for states with scores, held values or doses, which
-        else are learned at the cost of all others.
+        else are learned at the cost of all others. A change that scatters by no more
+        than this is learned as if it did not scatter.
     """
 
     hidden: tuple[int, ...] = (128, 128, 128, 128)
@@ -70,6 +71,22 @@ class WorldConfig:
             )
 
 
+class Noise(NamedTuple):
+    """The random numbers of one step of one state.
+
+    Attributes:
+      change: of its features.
+      value: [C] standard normal, of its channels.
+      measured: [C] in [0, 1): a channel is measured where it lies below the chance.
+      ends: [] likewise; None where nothing ends.
+    """
+
+    change: features_lib.Noise
+    value: Array
+    measured: Array
+    ends: Array | None
+
+
 class World(NamedTuple):
     """The model as pure functions, one member and one state where nothing else is said.
 
@@ -79,7 +96,8 @@ class World(NamedTuple):
       feature_loss: `(scales, params, example) -> []`.
       outcome_loss: `(scales, params, example) -> []`.
       outcome: `(scales, params, state [S], action [], amount []) -> Outcome`.
-      step: `(world params, member, key, state [S], action []) -> Step`, a draw of the
+      noise: `(key) -> Noise`, the random numbers of a step.
+      step: `(world params, member, noise, state [S], action []) -> Step`, a draw of the
         member (parameters of features, of outcomes, of ends, of rewards).
       dynamics: batches of states over the whole ensemble.
       predicted: state indices of the features that are predicted.
@@ -92,6 +110,7 @@ class World(NamedTuple):
     feature_loss: Any
     outcome_loss: Any
     outcome: Any
+    noise: Any
     step: Any
     dynamics: Dynamics
     predicted: tuple[int, ...]
@@ -124,30 +143,46 @@ def make(
     ends = ends_lib.make(config.outcome_hidden, space) if config.ends else None
     rewards = _rewards_of(config, space)
 
-    def step(
-        params: WorldParams, member: Any, key: Key, state: Array, action: Array
-    ) -> Step:
+    def noise(key: Key) -> Noise:
         feature_key, value_key, draw_key, end_key = jax.random.split(key, 4)
-        change = features.draw(member[0], feature_key, state, action)
+        channels = (len(space.channels),)
+        return Noise(
+            features.noise(feature_key),
+            jax.random.normal(value_key, channels),
+            jax.random.uniform(draw_key, channels),
+            None if ends is None else jax.random.uniform(end_key),
+        )
+
+    def step(
+        params: WorldParams, member: Any, drawn: Noise, state: Array, action: Array
+    ) -> Step:
+        change = features.draw(member[0], drawn.change, state, action)
         amount = advance_lib.usual(space, params.scales, action)
         said = outcomes.predict(params.scales, member[1], state, action, amount)
-        noise = jax.random.normal(value_key, said.mean.shape)
-        value = said.mean + jnp.exp(0.5 * said.log_var) * noise
-        chance = jax.nn.sigmoid(said.logit)
-        measured = jax.random.uniform(draw_key, value.shape) < chance
+        value = said.mean + jnp.exp(0.5 * said.log_var) * drawn.value
+        measured = drawn.measured < jax.nn.sigmoid(said.logit)
         following = advance_lib.advance(
             space, params, state, change, amount, value, measured, said.now
         )
         if ends is not None:
             chance = jax.nn.sigmoid(ends.logit(member[2], state, action))
-            goes_on = jax.random.uniform(end_key) >= chance
+            assert drawn.ends is not None
+            goes_on = drawn.ends >= chance
             following = following._replace(discount=goes_on.astype(jnp.float32))
         if rewards is None:
             return following
         return _rewarded(rewards, space, member[3], state, following)
 
+    def dealt(params: WorldParams, key: Key, batch: int) -> dealing.Deal:
+        return dealing.draw(params, key, batch, noise)
+
+    def played(
+        params: WorldParams, deal: dealing.Deal, states: Array, actions: Array
+    ) -> Step:
+        return dealing.play(params, deal, states, actions, step)
+
     def sample(params: WorldParams, key: Key, states: Array, actions: Array) -> Step:
-        return deal(params, key, states, actions, step)
+        return played(params, dealt(params, key, states.shape[0]), states, actions)
 
     def mean(
         params: WorldParams,
@@ -170,8 +205,9 @@ def make(
         feature_loss=features.loss,
         outcome_loss=outcomes.loss,
         outcome=outcomes.predict,
+        noise=noise,
         step=step,
-        dynamics=Dynamics(sample, mean, spread),
+        dynamics=Dynamics(sample, mean, spread, Ahead(dealt, played)),
         predicted=space.dynamic,
         ends=ends,
         rewards=rewards,

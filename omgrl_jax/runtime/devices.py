@@ -1,19 +1,26 @@
-"""Host devices for sweeps and a compilation cache, settled before JAX starts.
+"""Host devices, kernels and a compilation cache, settled before JAX starts.
 
 On a CPU a sweep gains from splitting its members over several host devices
-(`sweep.py`). Their number is fixed when JAX starts its backend, so scripts call
-`configure_host_devices` first thing in `main`.
+(`sweep.py`), and small products from the right kernels. Both are fixed when JAX starts
+its backend, so scripts call `configure_host_devices` first thing in `main`.
 """
 
 import os
 import pathlib
 
 import jax
+import jaxlib
 
 from omgrl_jax.runtime.errors import RunError
 
 COUNT_VARIABLE = "OMGRL_HOST_DEVICES"
 CACHE_VARIABLE = "OMGRL_COMPILATION_CACHE"
+FLAGS_VARIABLE = "XLA_FLAGS"
+
+_COUNT_FLAG = "--xla_force_host_platform_device_count"
+_KERNELS_FLAG = "--xla_cpu_experimental_ynn_fusion_type"
+# Versions of jaxlib that know the flag: XLA ends a process at one that it does not.
+_KNOWING = "0.10."
 
 
 class DevicesError(RunError):
@@ -28,7 +35,7 @@ def available_cores() -> int:
 
 
 def configure_host_devices(count: int | None = None) -> int:
-    """Splits the CPU into host devices and turns on the compilation cache.
+    """Splits the CPU into host devices, chooses kernels, turns on the cache.
 
     Has no influence on accelerators, and does nothing to the devices when
     `XLA_FLAGS` already sets `--xla_force_host_platform_device_count`: that is the
@@ -45,6 +52,7 @@ def configure_host_devices(count: int | None = None) -> int:
       DevicesError: if the count is not a positive number, or if JAX has started.
     """
     enable_compilation_cache()
+    choose_kernels()
     forced = _forced_by_xla_flags()
     if forced is not None:
         return forced
@@ -60,6 +68,25 @@ def configure_host_devices(count: int | None = None) -> int:
             "configure_host_devices first thing in main, before any array is made."
         ) from error
     return count
+
+
+def choose_kernels() -> bool:
+    """Has products of matrices computed by Eigen instead of by YNNPACK on a CPU.
+
+    jaxlib 0.10 gives them to YNNPACK, which packs its second matrix anew in each call:
+    of networks this small (64 to 1,000 rows of 64 to 256 units) it makes the updates,
+    fits and rollouts of this package take up to twice as long. Has no influence on
+    accelerators; a choice in `XLA_FLAGS` is the user's own word.
+
+    Returns:
+      Whether it was asked for; not where it is chosen already, or jaxlib may not know
+      how.
+    """
+    given = os.environ.get(FLAGS_VARIABLE, "")
+    if _KERNELS_FLAG in given or not jaxlib.__version__.startswith(_KNOWING):
+        return False
+    os.environ[FLAGS_VARIABLE] = f"{given} {_KERNELS_FLAG}=".strip()
+    return True
 
 
 def enable_compilation_cache() -> pathlib.Path | None:
@@ -105,8 +132,8 @@ def _count_from_environment() -> int:
 
 
 def _forced_by_xla_flags() -> int | None:
-    for word in os.environ.get("XLA_FLAGS", "").split():
+    for word in os.environ.get(FLAGS_VARIABLE, "").split():
         name, _, value = word.partition("=")
-        if name == "--xla_force_host_platform_device_count" and value.isdigit():
+        if name == _COUNT_FLAG and value.isdigit():
             return int(value)
     return None

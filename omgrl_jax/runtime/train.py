@@ -184,7 +184,7 @@ def _prepare(
     data, own = jax.device_put(data, data_home), jax.device_put(own, home)
     init_key, run_key = _split(key)
     step, state, history = _start(algorithm, init_key, run_key, data, own, checkpoints)
-    state, run_key = jax.device_put((_own(state), run_key), home)
+    state, run_key = jax.device_put((state, run_key), home)
     return step, state, run_key, data, own, history
 
 
@@ -209,8 +209,8 @@ def _start(
             return algorithm.init(member[0], _pair(shared, member[1]))
 
         if key.ndim == 0:
-            return one((key, own), shared)
-        return sweep.sweep(one, (key, own), shared)
+            return _own(one((key, own), shared))
+        return _own(sweep.sweep(one, (key, own), shared))
 
     compiled = jax.jit(init)
     if checkpoints is not None:
@@ -243,4 +243,4 @@ def _own(state: Any) -> Any:
     A state may hold the data itself, or a network twice. The copies also lose weak
     types, which would have the interval traced a second time.
     """
-    return jax.tree.map(lambda leaf: jnp.array(leaf, dtype=leaf.dtype), state)
+    return jax.tree.map(lambda x: jnp.array(x, dtype=jnp.asarray(x).dtype), state)

@@ -83,11 +83,10 @@ class Agent:
           The losses.
         """
         torch, agent = self._torch, self._own.agent
+        told = torch.log_softmax(_apply(self.actor, batch.state), -1)
+        lowered = told[recorded:].detach().exp()
         with torch.no_grad():
-            both = torch.cat([batch.next_state, batch.state[recorded:]])
-            log_probs = torch.log_softmax(_apply(self.actor, both), -1)
-            size = batch.action.shape[0]
-            following, lowered = log_probs[:size], log_probs[size:].exp()
+            following = torch.log_softmax(_apply(self.actor, batch.next_state), -1)
             q_t = _apply(self.target, batch.next_state).amin(0)
             soft = (following.exp() * (q_t - self.temperature * following)).sum(-1)
             target = batch.reward + agent.discount * batch.discount * soft
@@ -101,7 +100,6 @@ class Agent:
         self._descend(self._critic_adam, self.critics, loss)
         with torch.no_grad():
             best = _apply(self.critics, batch.state).amin(0)
-        told = torch.log_softmax(_apply(self.actor, batch.state), -1)
         policy = (told.exp() * (self.temperature * told - best)).sum(-1).mean()
         self._descend(self._actor_adam, self.actor, policy)
         with torch.no_grad():
