@@ -1,15 +1,16 @@
 """Where the time of a callable goes, by kind of kernel, as JAX's own profiler saw it.
 
-Kernels are told by the names that XLA gives them and by what they were traced from.
-Recording takes time of its own, most of it where kernels are small: shares are for
-finding what to mend, not for quoting speed. Only what runs on a CPU is seen.
+Kernels are told by the names that XLA gives them and by what they were traced from. A
+share is of the time in which some core runs such a kernel: of a product that is split
+over cores, one of them is recorded. Recording takes time of its own, most of it where
+kernels are small: shares are for finding what to mend, not for quoting speed. Only what
+runs on a CPU is seen.
 """
 
 import pathlib
 import re
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -17,7 +18,6 @@ import jax
 from jax.extend import backend
 
 from experiments.benchmark import timing
-from omgrl_jax.runtime import devices
 
 PRODUCTS = "products of matrices"
 RANDOM = "random numbers"
@@ -25,46 +25,45 @@ GATHERS = "gathers and scatters"
 SORTS = "sorts"
 COPIES = "copies"
 OTHERS = "all other arithmetic"
-DISPATCH = "loops and dispatch"
-IDLE = "idle"
-KINDS = (PRODUCTS, RANDOM, GATHERS, SORTS, COPIES, OTHERS, DISPATCH, IDLE)
+BETWEEN = "between kernels"
 _TOLD = (
     (PRODUCTS, re.compile(r"^(ynn_|dot|convolution|custom-call)|dot_general")),
-    (DISPATCH, re.compile(r"^(while|call|conditional)\b")),
     (RANDOM, re.compile(r"threefry|random|_uniform|_normal|_gumbel|erf_inv|_randint")),
     (SORTS, re.compile(r"^sort|/sort|argsort")),
     (GATHERS, re.compile(r"gather|scatter|dynamic[-_](update[-_])?slice|take_along")),
     (COPIES, re.compile(r"^copy")),
 )
 _INSTRUCTION = re.compile(r'^\s*(?:ROOT )?%?([\w.-]+) = .*op_name="([^"]*)"')
-_WAITING = re.compile(r"wait|Await")
+# What holds other kernels is none.
+_HOLDS = re.compile(r"^(while|call|conditional)\b")
 
 
 class Event(NamedTuple):
-    """Something that a thread did.
+    """A kernel that ran.
 
     Attributes:
       start: ns.
       end: ns.
-      name: of the kernel, or of a part of the runtime.
-      module: of the program; None for a part of the runtime.
+      name: of the kernel.
+      module: of its program.
     """
 
     start: float
     end: float
     name: str
-    module: str | None
+    module: str
 
 
 def of(run: Callable[[], object]) -> dict[str, float]:
-    """Shares of the time of all cores, by kind.
+    """Shares of the time that it takes, by kind.
 
     Args:
       run: what is looked at; it has run before, so that all is compiled.
 
     Returns:
-      Shares of `KINDS`, which sum to one, or to a little more where more was recorded
-      than there was time; empty where no program of XLA ran.
+      The share of each kind, and of the time `BETWEEN` kernels. Kinds that run at once
+      on several cores count each, so that the sum may be above one; empty where no
+      program of XLA ran.
 
     Raises:
       RuntimeError: if the profiler wrote nothing.
@@ -73,40 +72,29 @@ def of(run: Callable[[], object]) -> dict[str, float]:
         with jax.profiler.trace(folder):
             begun = time.perf_counter()
             run()
-            elapsed = time.perf_counter() - begun
+            elapsed = 1e9 * (time.perf_counter() - begun)
         found = next(pathlib.Path(folder).glob("**/*.xplane.pb"), None)
         if found is None:
             raise RuntimeError("JAX's profiler wrote no trace")
-        threads = list(_threads(jax.profiler.ProfileData.from_file(str(found))))
-    if not any(event.module for events in threads for event in events):
+        events = list(_events(jax.profiler.ProfileData.from_file(str(found))))
+    if not events:
         return {}
     sources = _sources()
-    spent: Counter[str] = Counter()
-    for events in threads:
-        for event, own in alone(events):
-            kind = _kind(event, sources)
-            if kind is not None:
-                spent[kind] += own
-    whole = elapsed * 1e9 * devices.available_cores()
-    shares = {kind: spent[kind] / whole for kind in KINDS}
-    shares[IDLE] = max(0.0, 1.0 - sum(shares.values()))
+    kinds: dict[str, list[Event]] = {}
+    for event in events:
+        kinds.setdefault(_kind(event, sources), []).append(event)
+    shares = {kind: covered(own) / elapsed for kind, own in kinds.items()}
+    shares[BETWEEN] = max(0.0, 1.0 - covered(events) / elapsed)
     return shares
 
 
-def alone(events: Iterable[Event]) -> list[tuple[Event, float]]:
-    """Each event of a thread and its time in ns, without that of events inside it."""
-    found: list[list] = []
-    open_: list[tuple[Event, list]] = []
-    for event in sorted(events, key=lambda e: (e.start, -e.end)):
-        while open_ and open_[-1][0].end <= event.start:
-            open_.pop()
-        entry = [event, event.end - event.start]
-        if open_:
-            outer, own = open_[-1]
-            own[1] -= min(event.end, outer.end) - event.start
-        open_.append((event, entry))
-        found.append(entry)
-    return [(event, own) for event, own in found]
+def covered(events: Iterable[Event]) -> float:
+    """Time in ns in which at least one of the events goes on."""
+    total, until = 0.0, float("-inf")
+    for event in sorted(events):
+        total += max(0.0, event.end - max(event.start, until))
+        until = max(until, event.end)
+    return total
 
 
 def show(timed: timing.Callables) -> None:
@@ -124,28 +112,19 @@ def told(shares: dict[str, float]) -> str:
     return ", ".join(f"{kind} {100 * x:.0f} %" for kind, x in largest if x >= 0.005)
 
 
-def _threads(data: jax.profiler.ProfileData) -> Iterable[list[Event]]:
+def _events(data: jax.profiler.ProfileData) -> Iterable[Event]:
     for plane in data.planes:
         if plane.name != "/host:CPU":
             continue
         for line in plane.lines:
-            events = [
-                Event(e.start_ns, e.start_ns + e.duration_ns, e.name, _module(e))
-                for e in line.events
-            ]
-            # Of the thread that calls, only programs that run on it.
-            called = line.name == "python"
-            yield [event for event in events if event.module or not called]
+            for e in line.events:
+                module = next((str(v) for k, v in e.stats if k == "hlo_module"), None)
+                if module is not None and not _HOLDS.search(e.name):
+                    end = e.start_ns + e.duration_ns
+                    yield Event(e.start_ns, end, e.name, module)
 
 
-def _module(event: jax.profiler.ProfileEvent) -> str | None:
-    return next((str(v) for k, v in event.stats if k == "hlo_module"), None)
-
-
-def _kind(event: Event, sources: dict[tuple[str, str], str]) -> str | None:
-    """What kind of work it is; None for waiting, which is none."""
-    if event.module is None:
-        return None if _WAITING.search(event.name) else DISPATCH
+def _kind(event: Event, sources: dict[tuple[str, str], str]) -> str:
     source = sources.get((event.module, event.name), "")
     for kind, pattern in _TOLD:
         if pattern.search(event.name) or pattern.search(source):

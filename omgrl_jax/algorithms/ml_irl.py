@@ -27,6 +27,7 @@ from omgrl_jax import optimize
 from omgrl_jax.data.space import Space
 from omgrl_jax.learners import dyna, learned_dyna, pessimism, reward_network
 from omgrl_jax.learners import soft_actor_critic as sac
+from omgrl_jax.ops import draws
 from omgrl_jax.types import Algorithm, Array, Dynamics, Key, Metrics, Params, Transition
 
 
@@ -155,4 +156,4 @@ def make_fit(
 
 def _rows(trajectories: Transition, key: Key, size: int) -> Array:
     """Draws `size` of the trajectories [N, H, ...] with replacement."""
-    return jax.random.randint(key, (size,), 0, trajectories.action.shape[0])
+    return draws.below(key, (size,), trajectories.action.shape[0])

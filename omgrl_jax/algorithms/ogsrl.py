@@ -28,6 +28,7 @@ from omgrl_jax.learners import constrained, dyna, known_reward, stochastic
 from omgrl_jax.learners import limits as limits_lib
 from omgrl_jax.learners.guardian import guardian as guardian_lib
 from omgrl_jax.models.rollout import alive_in, rollout
+from omgrl_jax.ops import draws
 from omgrl_jax.types import (
     Algorithm,
     Array,
@@ -172,7 +173,7 @@ def _starts(config: Config, data: dyna.Data, key: Key) -> Array:
     """States [B, S] from which rollouts start; those of the data where it has any."""
     count = config.rollout.rollouts
     if data.starts is not None:
-        picks = jax.random.randint(key, (count,), 0, data.starts.shape[0])
+        picks = draws.below(key, (count,), data.starts.shape[0])
         return data.starts[picks]
     anywhere = config.start == "anywhere"
     sample = records_lib.sample_rows if anywhere else records_lib.sample_admissions

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from omgrl_jax.ops import draws
 from omgrl_jax.types import Array, Key, Transition
 
 
@@ -61,7 +62,7 @@ def sample_rows(buffer: Buffer, key: Key, size: int) -> Array:
     """Draws `size` rows, with replacement, of those filled so far (at least one)."""
     capacity = buffer.rows.action.shape[0]
     filled = jnp.minimum(buffer.added, capacity)
-    return jax.random.randint(key, (size,), 0, filled)
+    return draws.below(key, (size,), filled)
 
 
 def at(buffer: Buffer, rows: Array) -> Transition:

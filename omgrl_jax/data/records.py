@@ -6,7 +6,6 @@ Rows lie end to end as in the dataset format, so that a window of `H` steps is
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -15,6 +14,7 @@ from omgrl_jax.data import rows as rows_lib
 from omgrl_jax.data.scales import Scales
 from omgrl_jax.data.schema import Schema
 from omgrl_jax.data.space import Space
+from omgrl_jax.ops import draws
 from omgrl_jax.types import Array, Key, Transition
 
 
@@ -122,13 +122,13 @@ def transition_at(records: Records, rows: Array) -> Transition:
 
 def sample_rows(records: Records, key: Key, size: int) -> Array:
     """Draws `size` rows at which a transition starts, with replacement: [size]."""
-    index = jax.random.randint(key, (size,), 0, records.transitions.shape[0])
+    index = draws.below(key, (size,), records.transitions.shape[0])
     return records.transitions[index]
 
 
 def sample_admissions(records: Records, key: Key, size: int) -> Array:
     """Draws the first rows of `size` stays, with replacement: [size]."""
-    drawn = jax.random.randint(key, (size,), 0, records.stay[-1] + 1)
+    drawn = draws.below(key, (size,), records.stay[-1] + 1)
     return jnp.searchsorted(records.stay, drawn)
 
 
@@ -156,7 +156,7 @@ def sample_windows(records: Records, key: Key, size: int, horizon: int) -> Trans
         raise ValueError(
             f"no stay has {horizon} steps: choose a shorter horizon, or longer stays"
         )
-    index = jax.random.randint(key, (size,), 0, records.windows.shape[0])
+    index = draws.below(key, (size,), records.windows.shape[0])
     steps = jnp.arange(horizon, dtype=jnp.int32)
     rows = records.windows[index][:, None] + steps[None, :]
     return transition_at(records, rows)

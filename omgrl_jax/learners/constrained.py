@@ -18,7 +18,7 @@ from jax.flatten_util import ravel_pytree
 from omgrl_jax import networks, optimize
 from omgrl_jax.learners.stochastic import Stochastic
 from omgrl_jax.models.rollout import alive_in
-from omgrl_jax.ops import advantage, trust_region
+from omgrl_jax.ops import advantage, draws, trust_region
 from omgrl_jax.types import Array, Key, Metrics, Params, Transition
 
 
@@ -351,7 +351,7 @@ def _make_fit(
             return step(learner, *given)[0], None
 
         size = (config.value_steps, config.value_batch)
-        rows = jax.random.randint(key, size, 0, batch.alive.shape[0])
+        rows = draws.below(key, size, batch.alive.shape[0])
         return jax.lax.scan(one, learner, rows)[0]
 
     return fit

@@ -10,7 +10,7 @@ from omgrl_jax import networks, optimize
 from omgrl_jax.data.space import Space
 from omgrl_jax.learners.actor import log_prob_of
 from omgrl_jax.learners.reward_network import RewardConfig, make_value
-from omgrl_jax.ops import adversarial
+from omgrl_jax.ops import adversarial, draws
 from omgrl_jax.types import Array, Key, Metrics, Params, Policy, Transition
 
 
@@ -160,7 +160,7 @@ def _told_apart(of_expert: Array, of_policy: Array) -> tuple[Array, Metrics]:
 
 def _draw(key: Key, side: _Steps, size: int) -> _Steps:
     """So many of the steps, with replacement."""
-    i = jax.random.randint(key, (size,), 0, side.log_prob.shape[0])
+    i = draws.below(key, (size,), side.log_prob.shape[0])
     return jax.tree.map(lambda x: x[i], side)
 
 

@@ -18,6 +18,7 @@ from omgrl_jax.learners.soft_actor_critic import (
     make_values,
 )
 from omgrl_jax.models.rollout import rollout
+from omgrl_jax.ops import draws
 from omgrl_jax.types import (
     Array,
     Dynamics,
@@ -107,7 +108,7 @@ def collect(
     """
     start_key, rollout_key = jax.random.split(key)
     states = data.train.states[rows] if data.starts is None else data.starts
-    picks = jax.random.randint(start_key, (config.rollouts,), 0, states.shape[0])
+    picks = draws.below(start_key, (config.rollouts,), states.shape[0])
     return rollout(
         dynamics,
         data.world,

@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 
 from omgrl_jax import networks, optimize
-from omgrl_jax.ops import value
+from omgrl_jax.ops import draws, value
 from omgrl_jax.types import Array, Key, Metrics, Params
 
 
@@ -170,7 +170,7 @@ def fit(key: Key, config: Config, q: ActionValues, steps: Steps) -> Params:
     ) -> tuple[tuple[optimize.Learner, Params, Key], None]:
         learner, target, key = carry
         key, batch_key = jax.random.split(key)
-        rows = order[jax.random.randint(batch_key, (config.batch_size,), 0, count)]
+        rows = order[draws.below(batch_key, (config.batch_size,), count)]
         batch = jax.tree.map(lambda x: x[rows], steps)
         learner = step(learner, target, batch)[0]
         target = jax.tree.map(

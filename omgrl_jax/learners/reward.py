@@ -12,7 +12,7 @@ from omgrl_jax.data.space import Space
 from omgrl_jax.learners import reward_network
 from omgrl_jax.learners.actor import log_prob_of
 from omgrl_jax.learners.reward_network import INPUTS, RewardConfig, make_value
-from omgrl_jax.ops import irl
+from omgrl_jax.ops import draws, irl
 from omgrl_jax.types import Array, Key, Metrics, Params, Policy, Transition
 
 __all__ = [
@@ -227,8 +227,8 @@ def _make_update(
             pool_key, window_key = jax.random.split(key)
             size = (config.batch,)
             return (
-                jax.random.randint(pool_key, size, 0, density[0].shape[0]),
-                jax.random.randint(window_key, size, 0, density[1].shape[0]),
+                draws.below(pool_key, size, density[0].shape[0]),
+                draws.below(window_key, size, density[1].shape[0]),
             )
 
         def member(learner: optimize.Learner, rows: tuple[Array, Array]) -> tuple:

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from omgrl_jax import optimize
+from omgrl_jax.ops import draws
 from omgrl_jax.runtime import sweep
 from omgrl_jax.types import Array, Key, Metrics, Params
 
@@ -266,7 +267,7 @@ def _make_member(loss: Loss, config: FitConfig, count: int) -> Callable[..., Any
             key = jax.random.fold_in(jax.random.fold_in(run_key, state.epoch), number)
             # All draws of the epoch at once: one by one they cost as much as a layer.
             size = (steps, config.batch_size)
-            index = rows[jax.random.randint(key, size, 0, rows.size)]
+            index = rows[draws.below(key, size, rows.size)]
             learner, fitted = jax.lax.scan(batch_step, state.learner, index)
             held_out = mean_loss(learner.params, validation)
             following = _judged(state, learner, held_out, config.patience)
