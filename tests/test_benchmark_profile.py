@@ -60,5 +60,5 @@ def test_what_is_not_a_program_of_xla_is_not_told():
 def test_shares_are_told_the_largest_first():
     shares = {profile.SORTS: 0.2, profile.PRODUCTS: 0.7, profile.BETWEEN: 0.1}
     shares |= {profile.COPIES: 0.001}
-    wanted = "products of matrices 70 %, sorts 20 %, between kernels 10 %"
+    wanted = f"products of matrices 70 %, sorts 20 %, {profile.BETWEEN} 10 %"
     assert profile.told(shares) == wanted

@@ -1,10 +1,11 @@
 """Where the time of a callable goes, by kind of kernel, as JAX's own profiler saw it.
 
 Kernels are told by the names that XLA gives them and by what they were traced from. A
-share is of the time in which some core runs such a kernel: of a product that is split
-over cores, one of them is recorded. Recording takes time of its own, most of it where
-kernels are small: shares are for finding what to mend, not for quoting speed. Only what
-runs on a CPU is seen.
+share is of the time in which some core runs such a kernel. Products that Eigen splits
+over cores are recorded in part: what they do when their kernel has returned is told as
+time between kernels. Recording takes time of its own, most of it where kernels are
+small: shares are for finding what to mend, not for quoting speed. Only what runs on a
+CPU is seen.
 """
 
 import pathlib
@@ -25,7 +26,7 @@ GATHERS = "gathers and scatters"
 SORTS = "sorts"
 COPIES = "copies"
 OTHERS = "all other arithmetic"
-BETWEEN = "between kernels"
+BETWEEN = "between kernels, or not recorded"
 _TOLD = (
     (PRODUCTS, re.compile(r"^(ynn_|dot|convolution|custom-call)|dot_general")),
     (RANDOM, re.compile(r"threefry|random|_uniform|_normal|_gumbel|erf_inv|_randint")),
