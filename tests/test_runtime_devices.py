@@ -4,8 +4,8 @@ import os
 import subprocess
 import sys
 import textwrap
+from importlib import metadata
 
-import jaxlib
 import pytest
 
 from omgrl_jax.runtime import devices
@@ -63,7 +63,7 @@ KERNELS = """
 
 
 @pytest.mark.skipif(
-    not jaxlib.__version__.startswith(devices._KNOWING), reason="other kernels"
+    not metadata.version("jaxlib").startswith(devices._KNOWING), reason="other kernels"
 )
 def test_products_are_left_to_eigen():
     chosen = KERNELS.format("devices.choose_kernels()")
@@ -76,10 +76,10 @@ def test_products_are_left_to_eigen():
 
 def test_a_jaxlib_that_may_not_know_how_is_not_asked(monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "--other=1")
-    monkeypatch.setattr(jaxlib, "__version__", "0.11.0")
+    monkeypatch.setattr(metadata, "version", lambda _: "0.11.0")
     assert not devices.choose_kernels()
     assert os.environ["XLA_FLAGS"] == "--other=1"
-    monkeypatch.setattr(jaxlib, "__version__", "0.10.7")
+    monkeypatch.setattr(metadata, "version", lambda _: "0.10.7")
     assert devices.choose_kernels()
     assert os.environ["XLA_FLAGS"] == f"--other=1 {devices._KERNELS_FLAG}="
     assert not devices.choose_kernels()

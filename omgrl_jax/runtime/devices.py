@@ -7,9 +7,9 @@ its backend, so scripts call `configure_host_devices` first thing in `main`.
 
 import os
 import pathlib
+from importlib import metadata
 
 import jax
-import jaxlib
 
 from omgrl_jax.runtime.errors import RunError
 
@@ -83,7 +83,8 @@ def choose_kernels() -> bool:
       how.
     """
     given = os.environ.get(FLAGS_VARIABLE, "")
-    if _KERNELS_FLAG in given or not jaxlib.__version__.startswith(_KNOWING):
+    known = metadata.version("jaxlib").startswith(_KNOWING)
+    if _KERNELS_FLAG in given or not known:
         return False
     os.environ[FLAGS_VARIABLE] = f"{given} {_KERNELS_FLAG}=".strip()
     return True
