@@ -118,14 +118,7 @@ def make(
         )
 
     def moments(params: Params, state: Array, action: Array) -> tuple[Array, Array]:
-        found = mixture(params, state, action)
-        if components == 1:
-            return found.mean[0], found.log_var[0]
-        weight = jnp.exp(found.log_weight)
-        mean = jnp.sum(weight * found.mean, axis=0)
-        apart = jnp.square(found.mean - mean[None])
-        within = jnp.exp(found.log_var)
-        return mean, jnp.log(jnp.sum(weight * (within + apart), axis=0))
+        return _moments(mixture(params, state, action))
 
     def noise(key: Key) -> Noise:
         if components == 1:
@@ -135,15 +128,7 @@ def make(
         return Noise(jax.random.normal(key, (num_dynamic,)), gumbel)
 
     def draw(params: Params, noise: Noise, state: Array, action: Array) -> Array:
-        found = mixture(params, state, action)
-        mean, log_var = found.mean[0], found.log_var[0]
-        if noise.gumbel is not None:
-            picks = jnp.argmax(found.log_weight + noise.gumbel, axis=0)
-            mean, log_var = (
-                jnp.take_along_axis(x, picks[None], axis=0)[0]
-                for x in (found.mean, found.log_var)
-            )
-        return mean + jnp.exp(0.5 * log_var) * noise.normal
+        return _drawn(mixture(params, state, action), noise)
 
     def loss(scales: Scales, params: Params, example: Example) -> Array:
         del scales  # states and changes are standardised already
@@ -156,6 +141,29 @@ def make(
         return jnp.mean(nll) + 1e-3 * bounds / num_dynamic
 
     return Features(init, moments, noise, draw, loss)
+
+
+def _moments(found: Mixture) -> tuple[Array, Array]:
+    """Mean and log variance [D] of a mixture."""
+    if found.mean.shape[0] == 1:
+        return found.mean[0], found.log_var[0]
+    weight = jnp.exp(found.log_weight)
+    mean = jnp.sum(weight * found.mean, axis=0)
+    apart = jnp.square(found.mean - mean[None])
+    within = jnp.exp(found.log_var)
+    return mean, jnp.log(jnp.sum(weight * (within + apart), axis=0))
+
+
+def _drawn(found: Mixture, noise: Noise) -> Array:
+    """A draw [D] from a mixture."""
+    mean, log_var = found.mean[0], found.log_var[0]
+    if noise.gumbel is not None:
+        picks = jnp.argmax(found.log_weight + noise.gumbel, axis=0)
+        mean, log_var = (
+            jnp.take_along_axis(x, picks[None], axis=0)[0]
+            for x in (found.mean, found.log_var)
+        )
+    return mean + jnp.exp(0.5 * log_var) * noise.normal
 
 
 def _blurred(log_var: Array, blur: float | Array) -> Array:

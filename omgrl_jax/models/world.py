@@ -10,6 +10,7 @@ A recorded reward may be told by where a step led (`rewards.py`).
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -143,15 +144,7 @@ def make(
     ends = ends_lib.make(config.outcome_hidden, space) if config.ends else None
     rewards = _rewards_of(config, space)
 
-    def noise(key: Key) -> Noise:
-        feature_key, value_key, draw_key, end_key = jax.random.split(key, 4)
-        channels = (len(space.channels),)
-        return Noise(
-            features.noise(feature_key),
-            jax.random.normal(value_key, channels),
-            jax.random.uniform(draw_key, channels),
-            None if ends is None else jax.random.uniform(end_key),
-        )
+    noise = _make_noise(features, len(space.channels), config.ends)
 
     def step(
         params: WorldParams, member: Any, drawn: Noise, state: Array, action: Array
@@ -173,16 +166,11 @@ def make(
             return following
         return _rewarded(rewards, space, member[3], state, following)
 
-    def dealt(params: WorldParams, key: Key, batch: int) -> dealing.Deal:
-        return dealing.draw(params, key, batch, noise)
-
-    def played(
-        params: WorldParams, deal: dealing.Deal, states: Array, actions: Array
-    ) -> Step:
-        return dealing.play(params, deal, states, actions, step)
+    ahead = _dealt_ahead(noise, step)
 
     def sample(params: WorldParams, key: Key, states: Array, actions: Array) -> Step:
-        return played(params, dealt(params, key, states.shape[0]), states, actions)
+        deal = ahead.noise(params, key, states.shape[0])
+        return ahead.step(params, deal, states, actions)
 
     def mean(
         params: WorldParams,
@@ -207,7 +195,7 @@ def make(
         outcome=outcomes.predict,
         noise=noise,
         step=step,
-        dynamics=Dynamics(sample, mean, spread, Ahead(dealt, played)),
+        dynamics=Dynamics(sample, mean, spread, ahead),
         predicted=space.dynamic,
         ends=ends,
         rewards=rewards,
@@ -217,6 +205,37 @@ def make(
 def population_outcomes(config: WorldConfig, space: Space) -> outcome_lib.Outcomes:
     """The outcome networks that a configuration asks for."""
     return outcome_lib.make(config.outcome_hidden, config.dose_effect, space)
+
+
+def _make_noise(
+    features: features_lib.Features, channels: int, ends: bool
+) -> Callable[[Key], Noise]:
+    """`(key) -> Noise`."""
+
+    def noise(key: Key) -> Noise:
+        feature_key, value_key, draw_key, end_key = jax.random.split(key, 4)
+        return Noise(
+            features.noise(feature_key),
+            jax.random.normal(value_key, (channels,)),
+            jax.random.uniform(draw_key, (channels,)),
+            jax.random.uniform(end_key) if ends else None,
+        )
+
+    return noise
+
+
+def _dealt_ahead(noise: Callable[[Key], Noise], one: Callable[..., Step]) -> Ahead:
+    """Steps of many states, each dealt to one member."""
+
+    def deal(params: WorldParams, key: Key, batch: int) -> dealing.Deal:
+        return dealing.draw(params, key, batch, noise)
+
+    def step(
+        params: WorldParams, deal: dealing.Deal, states: Array, actions: Array
+    ) -> Step:
+        return dealing.play(params, deal, states, actions, one)
+
+    return Ahead(deal, step)
 
 
 def _rewards_of(config: WorldConfig, space: Space) -> rewards_lib.Rewards | None:
