@@ -150,6 +150,7 @@ MAKERS = {
     "omg_rl, step": functools.partial(make_omg_rl, mode="step", inputs="outcome"),
     "omg_rl, careful": functools.partial(
         make_omg_rl,
+        # So patient that it learns in every epoch of the contract.
         {"reward_patience": 5, "behaviour": "removed", "penalty": 1.0},
         inputs="next_state",
         normalise=True,

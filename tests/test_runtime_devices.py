@@ -85,6 +85,21 @@ def test_a_jaxlib_that_may_not_know_how_is_not_asked(monkeypatch):
     assert not devices.choose_kernels()
 
 
+def test_flags_in_a_file_and_plugins_with_an_xla_of_their_own_are_left_alone(
+    monkeypatch,
+):
+    monkeypatch.setenv("XLA_FLAGS", "flags.txt")
+    assert not devices.choose_kernels()
+    monkeypatch.setenv("XLA_FLAGS", "")
+    monkeypatch.setattr(devices, "_has_plugins", lambda: True)
+    monkeypatch.setattr(metadata, "version", lambda _: "0.10.7")
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda,cpu")
+    assert not devices.choose_kernels()
+    assert os.environ["XLA_FLAGS"] == ""
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    assert devices.choose_kernels()
+
+
 def test_too_late_is_an_error_with_the_remedy():
     shown = run(
         """

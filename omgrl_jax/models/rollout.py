@@ -1,8 +1,8 @@
 """Rollouts of a policy in a learned world: one scan (Algorithm 1 of the paper).
 
 Random numbers of all steps are drawn at once where policy and world allow it: step by
-step, with few states, they would take longer than the networks. They take about twice
-the memory of the transitions.
+step, with few states, they would take longer than the networks. They take the memory
+of one number for each feature, component, channel and action of each step.
 """
 
 import functools

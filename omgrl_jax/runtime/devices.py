@@ -5,6 +5,7 @@ On a CPU a sweep gains from splitting its members over several host devices
 its backend, so scripts call `configure_host_devices` first thing in `main`.
 """
 
+import importlib.util
 import os
 import pathlib
 from importlib import metadata
@@ -75,19 +76,29 @@ def choose_kernels() -> bool:
 
     jaxlib 0.10 gives them to YNNPACK, which packs its second matrix anew in each call:
     of networks this small (64 to 1,000 rows of 64 to 256 units) it makes the updates,
-    fits and rollouts of this package take up to twice as long. Has no influence on
-    accelerators; a choice in `XLA_FLAGS` is the user's own word.
+    fits and rollouts of this package take up to twice as long. Call it before JAX
+    starts; a choice in `XLA_FLAGS` is the user's own word.
 
     Returns:
-      Whether it was asked for; not where it is chosen already, or jaxlib may not know
-      how.
+      Whether it was asked for; not where it is chosen already, nor where jaxlib, or an
+      accelerator's plugin with an XLA of its own, may not know how.
     """
     given = os.environ.get(FLAGS_VARIABLE, "")
+    # XLA takes what does not begin with a dash for the name of a file of flags.
+    if given and not given.lstrip().startswith("-"):
+        return False
+    if _has_plugins() and os.environ.get("JAX_PLATFORMS") != "cpu":
+        return False
     known = metadata.version("jaxlib").startswith(_KNOWING)
     if _KERNELS_FLAG in given or not known:
         return False
     os.environ[FLAGS_VARIABLE] = f"{given} {_KERNELS_FLAG}=".strip()
     return True
+
+
+def _has_plugins() -> bool:
+    plugins = metadata.entry_points(group="jax_plugins")
+    return bool(plugins) or importlib.util.find_spec("libtpu") is not None
 
 
 def enable_compilation_cache() -> pathlib.Path | None:
