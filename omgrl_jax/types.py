@@ -70,11 +70,11 @@ class Ahead(NamedTuple):
     """Steps whose random numbers are drawn before them, for B states.
 
     Attributes:
-      noise: `(params, key, B) -> numbers` of a step.
+      draw: `(params, key, B) -> numbers`, all that is random in a step.
       step: `(params, numbers, states [B, S], actions) -> Step`.
     """
 
-    noise: Callable[[Params, Key, int], Any]
+    draw: Callable[[Params, Key, int], Any]
     step: Callable[[Params, Any, Array, Array], Step]
 
 

@@ -3,14 +3,17 @@
 import dataclasses
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny_mdp
 
+from omgrl_jax import optimize
 from omgrl_jax.data.space import Space
 from omgrl_jax.learners import actor as actor_lib
+from omgrl_jax.learners import critic as critic_lib
 from omgrl_jax.learners import soft_actor_critic as sac
 from omgrl_jax.types import Transition
 
@@ -131,6 +134,26 @@ def test_actor_gradient_vanishes_at_the_softmax_of_the_values():
     p = np.exp(q / 0.5) / np.exp(q / 0.5).sum(axis=1, keepdims=True)
     entropy = -np.sum(p * np.log(p), axis=1).mean()
     np.testing.assert_allclose(metrics["actor/entropy"], entropy, rtol=1e-5)
+
+
+@pytest.mark.parametrize("rolled_out", [6, 0])
+def test_the_policy_makes_the_step_of_its_own_loss(rolled_out):
+    config = dataclasses.replace(TABULAR, actor_hidden=(5,), max_gradient_norm=0.1)
+    agent, record = sac.make(config, SPACE, conservatism=0.5), every_step()
+    sampled = jax.tree.map(lambda x: x[:rolled_out], record)
+    before = agent.init(jax.random.key(0))
+    after, _ = agent.update(before, recorded_reward, record, sampled)
+    states = jnp.concatenate([record.state, sampled.state])
+    # Of the critics after their own step.
+    q = jnp.min(critic_lib.make((), 3, 2).values(after.critic.params, states), axis=0)
+
+    def loss(params):
+        return actor_lib.soft_loss(agent.policy.log_probs(params, states), q, 1.0)
+
+    optimizer = optimize.adam(config.actor_learning_rate, 0.1)
+    wanted, _ = optimize.gradient_step(loss, optimizer)(before.actor)
+    # Adam's moments too, for its first step forgets how large a gradient is.
+    chex.assert_trees_all_close(after.actor, wanted, rtol=1e-4, atol=1e-8)
 
 
 def test_log_prob_of_picks_the_action_taken():

@@ -113,3 +113,24 @@ def test_a_recorded_share_of_one_never_reads_the_ring():
         config, update, jnp.float32(0.0), None, None, jax.random.key(0), train
     )
     assert state == 3.0 and metrics["real"] == 1.0
+
+
+def test_every_update_has_a_batch_of_its_own():
+    train = task()[1]
+    config = sac.AgentConfig((4,), (4,), batch_size=10, updates=4)
+    row = records.transition_at(train, train.transitions[:5])
+    example = jax.tree.map(lambda x: x[0], row)
+    numbered = row._replace(action=jnp.arange(5, dtype=jnp.int32))
+    ring = buffer_lib.add(buffer_lib.empty(example, 5), numbered)
+
+    def update(state, reward, recorded, sampled):
+        count, seen = state
+        drawn = jnp.stack([recorded.state[:, 0], sampled.action.astype(jnp.float32)])
+        return (count + 1, seen.at[count].set(drawn)), {}
+
+    start = jnp.int32(0), jnp.zeros((4, 2, 5))
+    (_, seen), _ = dyna.improve(
+        config, update, start, ring, None, jax.random.key(0), train
+    )
+    for batches in np.moveaxis(np.asarray(seen), 1, 0):
+        assert len(np.unique(batches, axis=0)) == 4

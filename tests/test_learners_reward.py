@@ -307,3 +307,18 @@ def test_appended_experts_stand_in_the_partition_and_others_do_not():
 def test_settings_that_cannot_work_are_named(settings, message):
     with pytest.raises(ValueError, match=message):
         reward_lib.RewardConfig(**settings)
+
+
+def test_every_step_of_every_member_has_draws_of_its_own():
+    config = reward_network.RewardConfig(steps=4, members=3)
+
+    def step(learner, drawn):
+        count, seen = learner
+        return (count + 1, seen.at[count].set(drawn)), {"last": drawn}
+
+    start = jnp.zeros(3, jnp.int32), jnp.zeros((3, 4))
+    (_, seen), metrics = reward_network.train_members(
+        config, jax.random.uniform, step, start, jax.random.key(0)
+    )
+    assert np.unique(seen).size == 12
+    np.testing.assert_allclose(metrics["last"], np.mean(seen[:, -1]), rtol=1e-6)

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import types
 from importlib import metadata
 
 import pytest
@@ -88,15 +89,17 @@ def test_a_jaxlib_that_may_not_know_how_is_not_asked(monkeypatch):
 def test_flags_in_a_file_and_plugins_with_an_xla_of_their_own_are_left_alone(
     monkeypatch,
 ):
+    monkeypatch.setattr(metadata, "version", lambda _: "0.10.7")
     monkeypatch.setenv("XLA_FLAGS", "flags.txt")
     assert not devices.choose_kernels()
     monkeypatch.setenv("XLA_FLAGS", "")
-    monkeypatch.setattr(devices, "_has_plugins", lambda: True)
-    monkeypatch.setattr(metadata, "version", lambda _: "0.10.7")
-    monkeypatch.setenv("JAX_PLATFORMS", "cuda,cpu")
+    found = {"jax_plugins": ["cuda"]}
+    monkeypatch.setattr(metadata, "entry_points", lambda group: found[group])
+    config = types.SimpleNamespace(jax_platforms="cuda,cpu")
+    monkeypatch.setattr(devices, "jax", types.SimpleNamespace(config=config))
     assert not devices.choose_kernels()
     assert os.environ["XLA_FLAGS"] == ""
-    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    config.jax_platforms = "cpu"
     assert devices.choose_kernels()
 
 

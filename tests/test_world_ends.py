@@ -1,7 +1,9 @@
 """Worlds in which episodes end, and what their steps earn: as in the records."""
 
 import dataclasses
+import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +12,8 @@ from test_world import task
 
 from omgrl_jax.models import ensemble, rewards, world, world_fit
 from omgrl_jax.models.example import examples
+from omgrl_jax.models.rollout import rollout
+from omgrl_jax.types import Policy
 
 FIT = ensemble.FitConfig(
     members=2,
@@ -67,6 +71,7 @@ def test_files_of_such_worlds_have_the_shapes_that_are_said():
     assert step.discount is None
 
 
+@functools.cache
 def rewarded():
     """Rewards of the first moving feature reached, and three more where it ends."""
     space, scales, train = task()
@@ -84,6 +89,17 @@ def rewarded():
         made, config, FIT, jax.random.key(0), scales, train, train
     )
     return made, params, fits, train
+
+
+def test_mixtures_and_ends_are_the_same_drawn_at_once():
+    made, params, _, train = rewarded()
+    uniform = Policy(lambda _, states: jnp.zeros((*states.shape[:-1], 6)))
+    at_once, as_it_goes = (
+        rollout(world, params, uniform, None, jax.random.key(2), train.states[:20], 5)
+        for world in (made.dynamics, made.dynamics._replace(ahead=None))
+    )
+    chex.assert_trees_all_close(at_once, as_it_goes, rtol=1e-4, atol=1e-5)
+    assert 0.0 < at_once.discount.mean() < 1.0
 
 
 def test_rewards_are_those_of_where_a_step_leads():

@@ -24,7 +24,16 @@ from omgrl_jax.learners import soft_actor_critic as sac
 from omgrl_jax.learners.pessimism import Pessimism
 from omgrl_jax.learners.reward_network import RewardConfig
 from omgrl_jax.models.rollout import alive_in
-from omgrl_jax.types import Algorithm, Array, Dynamics, Key, Metrics, Params, Transition
+from omgrl_jax.types import (
+    Algorithm,
+    Array,
+    Dynamics,
+    Key,
+    Metrics,
+    Params,
+    Policy,
+    Transition,
+)
 
 
 class Parts(Protocol):
@@ -187,6 +196,7 @@ def make(
       logs the returns of the rollouts as the world made them, before any pessimism.
     """
     limits = restraint or restraint_lib.none(agent)
+    collect = _make_collect(parts, dynamics, agent.policy)
 
     def init(key: Key, data: dyna.Data) -> State:
         held = limits.init(jax.random.fold_in(key, restraint_lib.PURPOSE), data)
@@ -201,25 +211,9 @@ def make(
             restraint=held,
         )
 
-    def collect(actor_params: Params, data: dyna.Data, key: Key) -> Transition:
-        # From where experts' windows start: a reward that compares both must not learn
-        # to tell the hour of the stay instead.
-        rows = data.train.windows
-        return dyna.collect(
-            parts.rollout, dynamics, agent.policy, actor_params, key, data, rows
-        )
-
-    def gather(actor_params: Params, key: Key, data: dyna.Data) -> Evidence:
-        rollout_key, window_key = jax.random.split(key)
-        rollouts = collect(actor_params, data, rollout_key)
-        windows = records_lib.sample_windows(
-            data.train, window_key, parts.reward.expert_windows, parts.rollout.horizon
-        )
-        return Evidence(rollouts, windows, actor_params, data)
-
     def update(state: State, key: Key, data: dyna.Data) -> tuple[State, Metrics]:
         gather_key, reward_key, improve_key = jax.random.split(key, 3)
-        evidence = gather(state.agent.actor.params, gather_key, data)
+        evidence = _gathered(parts, collect, state.agent.actor.params, gather_key, data)
         reward, reward_metrics = learner.update(state.reward, reward_key, evidence)
         marked, marks = pessimism.mark(state.measured, data, evidence.rollouts)
         buffer = dyna.keep(state.buffer, marked, alive_in(evidence.rollouts))
@@ -249,6 +243,38 @@ def make(
         reward_of,
         dyna.action_values(parts.agent, space),
     )
+
+
+def _make_collect(
+    parts: Parts, dynamics: Dynamics, policy: Policy
+) -> Callable[[Params, dyna.Data, Key], Transition]:
+    """`(actor's parameters, data, key) -> rollouts`, leaves [H, B, ...]."""
+
+    def collect(actor_params: Params, data: dyna.Data, key: Key) -> Transition:
+        # From where experts' windows start: a reward that compares both must not learn
+        # to tell the hour of the stay instead.
+        rows = data.train.windows
+        return dyna.collect(
+            parts.rollout, dynamics, policy, actor_params, key, data, rows
+        )
+
+    return collect
+
+
+def _gathered(
+    parts: Parts,
+    collect: Callable[[Params, dyna.Data, Key], Transition],
+    actor_params: Params,
+    key: Key,
+    data: dyna.Data,
+) -> Evidence:
+    """An epoch's rollouts of the policy, and experts' windows beside them."""
+    rollout_key, window_key = jax.random.split(key)
+    rollouts = collect(actor_params, data, rollout_key)
+    windows = records_lib.sample_windows(
+        data.train, window_key, parts.reward.expert_windows, parts.rollout.horizon
+    )
+    return Evidence(rollouts, windows, actor_params, data)
 
 
 def _returns(space: Space, r_psi: Array, evidence: Evidence) -> Metrics:

@@ -228,7 +228,8 @@ def _make_update(
         if lowered is not None:
             q = q - lowered.here
         slope, actor_metrics = policy_slope(log_probs, q, temperature)
-        new_actor = optimize.descend(actor_optimizer, state.actor, *pulled_back(slope))
+        (gradient,) = pulled_back(slope)
+        new_actor = optimize.descend(actor_optimizer, state.actor, gradient)
         new_temperature = tempered(state.temperature, actor_metrics["actor/entropy"])
         target = _followed(state.target, new_critic.params, config.target_rate)
         metrics = {**metrics, **actor_metrics, "actor/temperature": temperature}

@@ -88,7 +88,7 @@ def _moving(
         return _itself, functools.partial(dynamics.sample, params)
     ahead, count = dynamics.ahead, starts.shape[0]
     return (
-        lambda key: ahead.noise(params, key, count),
+        lambda key: ahead.draw(params, key, count),
         functools.partial(ahead.step, params),
     )
 

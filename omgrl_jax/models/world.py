@@ -145,31 +145,11 @@ def make(
     rewards = _rewards_of(config, space)
 
     noise = _make_noise(features, len(space.channels), config.ends)
-
-    def step(
-        params: WorldParams, member: Any, drawn: Noise, state: Array, action: Array
-    ) -> Step:
-        change = features.draw(member[0], drawn.change, state, action)
-        amount = advance_lib.usual(space, params.scales, action)
-        said = outcomes.predict(params.scales, member[1], state, action, amount)
-        value = said.mean + jnp.exp(0.5 * said.log_var) * drawn.value
-        measured = drawn.measured < jax.nn.sigmoid(said.logit)
-        following = advance_lib.advance(
-            space, params, state, change, amount, value, measured, said.now
-        )
-        if ends is not None:
-            chance = jax.nn.sigmoid(ends.logit(member[2], state, action))
-            assert drawn.ends is not None
-            goes_on = drawn.ends >= chance
-            following = following._replace(discount=goes_on.astype(jnp.float32))
-        if rewards is None:
-            return following
-        return _rewarded(rewards, space, member[3], state, following)
-
+    step = _make_step(features, outcomes, ends, rewards, space)
     ahead = _dealt_ahead(noise, step)
 
     def sample(params: WorldParams, key: Key, states: Array, actions: Array) -> Step:
-        deal = ahead.noise(params, key, states.shape[0])
+        deal = ahead.draw(params, key, states.shape[0])
         return ahead.step(params, deal, states, actions)
 
     def mean(
@@ -222,6 +202,38 @@ def _make_noise(
         )
 
     return noise
+
+
+def _make_step(
+    features: features_lib.Features,
+    outcomes: outcome_lib.Outcomes,
+    ends: ends_lib.Ends | None,
+    rewards: rewards_lib.Rewards | None,
+    space: Space,
+) -> Callable[..., Step]:
+    """`(world params, member, noise, state [S], action) -> Step` of one member."""
+
+    def step(
+        params: WorldParams, member: Any, drawn: Noise, state: Array, action: Array
+    ) -> Step:
+        change = features.draw(member[0], drawn.change, state, action)
+        amount = advance_lib.usual(space, params.scales, action)
+        said = outcomes.predict(params.scales, member[1], state, action, amount)
+        value = said.mean + jnp.exp(0.5 * said.log_var) * drawn.value
+        measured = drawn.measured < jax.nn.sigmoid(said.logit)
+        following = advance_lib.advance(
+            space, params, state, change, amount, value, measured, said.now
+        )
+        if ends is not None:
+            chance = jax.nn.sigmoid(ends.logit(member[2], state, action))
+            assert drawn.ends is not None
+            goes_on = drawn.ends >= chance
+            following = following._replace(discount=goes_on.astype(jnp.float32))
+        if rewards is None:
+            return following
+        return _rewarded(rewards, space, member[3], state, following)
+
+    return step
 
 
 def _dealt_ahead(noise: Callable[[Key], Noise], one: Callable[..., Step]) -> Ahead:

@@ -53,9 +53,9 @@ def configure_host_devices(count: int | None = None) -> int:
       DevicesError: if the count is not a positive number, or if JAX has started.
     """
     enable_compilation_cache()
-    choose_kernels()
     forced = _forced_by_xla_flags()
     if forced is not None:
+        choose_kernels()
         return forced
     if count is None:
         count = _count_from_environment()
@@ -68,16 +68,17 @@ def configure_host_devices(count: int | None = None) -> int:
             "Host devices must be configured before JAX is used: call "
             "configure_host_devices first thing in main, before any array is made."
         ) from error
+    choose_kernels()
     return count
 
 
 def choose_kernels() -> bool:
     """Has products of matrices computed by Eigen instead of by YNNPACK on a CPU.
 
-    jaxlib 0.10 gives them to YNNPACK, which packs its second matrix anew in each call:
-    of networks this small (64 to 1,000 rows of 64 to 256 units) it makes the updates,
-    fits and rollouts of this package take up to twice as long. Call it before JAX
-    starts; a choice in `XLA_FLAGS` is the user's own word.
+    jaxlib 0.10 gives them to YNNPACK, with which the updates, fits and rollouts of this
+    package, of 64 to 1,000 rows of 64 to 256 units, were measured to take up to twice
+    as long. Call it before JAX starts: later it has no effect. A choice in `XLA_FLAGS`
+    is the user's own word.
 
     Returns:
       Whether it was asked for; not where it is chosen already, nor where jaxlib, or an
@@ -87,7 +88,8 @@ def choose_kernels() -> bool:
     # XLA takes what does not begin with a dash for the name of a file of flags.
     if given and not given.lstrip().startswith("-"):
         return False
-    if _has_plugins() and os.environ.get("JAX_PLATFORMS") != "cpu":
+    platforms = jax.config.jax_platforms  # pyright: ignore
+    if _has_plugins() and platforms != "cpu":
         return False
     known = metadata.version("jaxlib").startswith(_KNOWING)
     if _KERNELS_FLAG in given or not known:
