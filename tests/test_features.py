@@ -85,6 +85,20 @@ def test_what_is_drawn_has_these_moments_and_each_part_its_share(components):
         assert abs(np.corrcoef(found.T)[0, 1]) < 0.03
 
 
+def test_each_of_three_parts_is_drawn_as_often_as_it_weighs():
+    # Of two parts alone a draw turned upside down would be as likely.
+    weights = np.array([[0.6, 0.1], [0.3, 0.2], [0.1, 0.7]])
+    means = np.array([[-4.0, -4.0], [0.0, 0.0], [4.0, 4.0]])
+    made = features.make((), SPACE, components=3)
+    params = given(np.stack([means, np.full((3, 2), -4.0), np.log(weights)]))
+    noise = jax.vmap(made.noise)(jax.random.split(jax.random.key(3), 20_000))
+    draws = jax.jit(jax.vmap(made.draw, in_axes=(None, 0, None, None)))
+    found = np.asarray(draws(params, noise, STATE, jnp.int32(0)))
+    part = np.digitize(found, [-2.0, 2.0])
+    shares = np.stack([(part == k).mean(axis=0) for k in range(3)])
+    np.testing.assert_allclose(shares, weights, atol=0.02)
+
+
 def test_one_component_is_the_gaussian():
     made = features.make((), SPACE)
     params = given(TWO[:2, 0])
