@@ -167,11 +167,7 @@ MAKERS = {
     "multitask_iql": functools.partial(
         make_model_free,
         multitask_iql.make,
-        # Steps so large that two epochs find a better validation loss from any start:
-        # without one what doses stays as it was.
-        functools.partial(
-            multitask_iql.Config, hidden=(8,), batch_size=8, learning_rate=0.03
-        ),
+        functools.partial(multitask_iql.Config, hidden=(8,), batch_size=8),
     ),
     "mopo": functools.partial(make_pessimistic, mopo.make, mopo.Config),
     "morel": functools.partial(
