@@ -120,8 +120,8 @@ def test_what_actions_are_worth_is_told_for_every_state(name):
     assert q.shape == (4, 3) and np.all(np.isfinite(q))
     one = algorithm.action_values(state, observations[2])
     np.testing.assert_allclose(one, q[2], rtol=1e-4, atol=1e-6)
-    # It is told from what was learned. A method that keeps its best epoch may have begun
-    # with it, but not from every start.
+    # It is told from what was learned. A method that keeps its best epoch may have
+    # begun with it, but not from every start.
     starts = [run(name, seed)[:2] for seed in (0, 1)]
     assert any(
         not np.array_equal(*(algorithm.action_values(s, observations) for s in pair))
