@@ -66,3 +66,18 @@ def test_every_step_draws_anew():
     apart = np.abs(rows[:, None] - rows[None]).max(axis=-1)
     # Two numbers may be alike by chance, both numbers of two draws are not.
     assert apart[~np.eye(len(rows), dtype=bool)].min() > 1e-3
+
+
+def test_rollouts_side_by_side_are_those_one_by_one():
+    # Worlds that draw as they go are given keys whose axes move where they are batched.
+    def one(key):
+        return run(0.3, key)[2]
+
+    def keys():
+        return jax.random.split(jax.random.key(3), 2)
+
+    together = jax.jit(jax.vmap(one))(keys())
+    apart = [jax.jit(one)(key) for key in keys()]
+    for n, alone in enumerate(apart):
+        np.testing.assert_allclose(together.state[n], alone.state, rtol=1e-5, atol=1e-6)
+        np.testing.assert_array_equal(together.action[n], alone.action)

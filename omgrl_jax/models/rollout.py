@@ -40,8 +40,8 @@ def rollout(
       knows of: what follows counts for nothing, see `alive_in`.
     """
     ones = jnp.ones(starts.shape[:1])
-    chance, act = _acting(policy, policy_params, starts)
-    noise, move = _moving(dynamics, dynamics_params, starts)
+    chance, act = _acting(policy, policy_params, key, starts)
+    noise, move = _moving(dynamics, dynamics_params, key, starts)
 
     def step(states: Array, numbers: tuple[Any, Any]) -> tuple[Array, Transition]:
         actions = act(numbers[0], states)
@@ -66,10 +66,12 @@ def rollout(
     return transitions
 
 
-def _acting(policy: Policy, params: Params, starts: Array) -> tuple[Callable, Callable]:
+def _acting(
+    policy: Policy, params: Params, key: Key, starts: Array
+) -> tuple[Callable, Callable]:
     """`(key) -> random numbers of a step`, `(numbers, states) -> actions`."""
     if policy.draw is not None:
-        return _itself, functools.partial(policy.sample, params)
+        return _from_key(functools.partial(policy.sample, params), key)
     shape = jax.eval_shape(policy.log_probs, params, starts).shape
 
     def act(gumbel: Array, states: Array) -> Array:
@@ -81,11 +83,11 @@ def _acting(policy: Policy, params: Params, starts: Array) -> tuple[Callable, Ca
 
 
 def _moving(
-    dynamics: Dynamics, params: Params, starts: Array
+    dynamics: Dynamics, params: Params, key: Key, starts: Array
 ) -> tuple[Callable, Callable]:
     """`(key) -> random numbers of a step`, `(numbers, states, actions) -> Step`."""
     if dynamics.ahead is None:
-        return _itself, functools.partial(dynamics.sample, params)
+        return _from_key(functools.partial(dynamics.sample, params), key)
     ahead, count = dynamics.ahead, starts.shape[0]
     return (
         lambda key: ahead.draw(params, key, count),
@@ -93,9 +95,16 @@ def _moving(
     )
 
 
-def _itself(key: Key) -> Key:
-    """The numbers of what draws as it goes: the key is all that can be given to it."""
-    return key
+def _from_key(draw: Callable, key: Key) -> tuple[Callable, Callable]:
+    """For what draws as it goes: the words of a key are all that can be drawn ahead."""
+    kind = jax.random.key_impl(key)
+
+    # Rollouts that are batched move the axes of the words. In keys the check for those
+    # used twice would not follow that.
+    def step(words: Array, *given: Any) -> Any:
+        return draw(jax.random.wrap_key_data(words, impl=kind), *given)
+
+    return jax.random.key_data, step
 
 
 def alive_in(rollouts: Transition) -> Array:
